@@ -1,0 +1,117 @@
+"""Messages on the move between the tables of one queue: in, leased, put back, put off, promoted, gone.
+
+Every step is part of an open transaction, keeps the counts, and rings once that is committed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import sqlalchemy as sa
+
+from taskqueue.brokers.statements import ALONE, Statements
+from taskqueue.clock import Clock
+from taskqueue.database.engine import Database, Transaction
+from taskqueue.message import Delivery, Message
+
+
+class Moves:
+    """The moves of one queue."""
+
+    def __init__(self, database: Database, queue: str, sql: Statements, clock: Clock) -> None:
+        self._dialect, self._wakeup = database.dialect, database.wakeup
+        self._queue, self._sql, self._clock = queue, sql, clock
+
+    def add(self, tx: Transaction, messages: Sequence[Message]) -> None:
+        """New messages, at the end of their lanes or among the delayed."""
+        base = self._reserve(tx, len(messages))
+        rows = [(m, self._row(m, base + n)) for n, m in enumerate(messages, start=1)]
+        now = [row for m, row in rows if m.delay <= 0]
+        times = {delay: self._due(tx, delay) for delay in {m.delay for m in messages if m.delay > 0}}
+        later = [row | times[m.delay] for m, row in rows if m.delay > 0]
+        if now:
+            tx.execute(self._sql.push, now)
+        if later:
+            tx.execute(self._sql.push_delayed, later)
+        self._moved(tx, waiting=len(now), delayed=len(later))
+
+    def promote(self, tx: Transaction, *, limit: int) -> None:
+        """Up to `limit` due messages join the end of their lanes, under new ids (R9)."""
+        now = self._dialect.due_now(tx.connection)
+        due = tx.execute(self._sql.due, {"queue": self._queue, "now": now, "limit": limit}).all()
+        if not due:
+            return
+        bounds = {"queue": self._queue, "last_major": due[-1].due, "last_minor": due[-1].id}
+        tx.execute(self._sql.promote, bounds | {"base": self._reserve(tx, len(due))})
+        tx.execute(self._sql.undelay, bounds)
+        self._moved(tx, delayed=-len(due), waiting=len(due))
+
+    def lease(self, tx: Transaction, *, owner: str, limit: int, seconds: float) -> list[Delivery]:
+        """The first `limit` in order to this owner; what must be alone, alone."""
+        found = tx.execute(self._sql.scan, {"queue": self._queue, "limit": limit}).all()
+        if not found:
+            return []
+        before_alone = next((place for place, row in enumerate(found) if row.alone), len(found))
+        taken = found[: before_alone or 1]
+        bounds = {"queue": self._queue, "last_major": taken[-1].lane, "last_minor": taken[-1].id}
+        tx.execute(self._sql.lease, bounds | {"owner": owner, "until": self.until(tx, seconds)})
+        tx.execute(self._sql.unqueue, bounds)
+        self._moved(tx, waiting=-len(taken), leased=len(taken))
+        return [_delivery(row) for row in taken]
+
+    def put_back(self, tx: Transaction, leases: Sequence[int], *, alone: bool = False) -> None:
+        """Ended leases to the front of their priority, in their order."""
+        tx.execute(self._sql.put_back, self._under_new_ids(tx, leases, alone=alone))
+        tx.execute(self._sql.end, {"ids": leases})
+        self._moved(tx, leased=-len(leases), waiting=len(leases))
+
+    def put_off(self, tx: Transaction, leases: Sequence[int], *, delay: float, alone: bool) -> None:
+        """Ended leases to the delayed."""
+        tx.execute(self._sql.put_off, self._under_new_ids(tx, leases, alone=alone) | self._due(tx, delay))
+        tx.execute(self._sql.end, {"ids": leases})
+        self._moved(tx, leased=-len(leases), delayed=len(leases))
+
+    def end(self, tx: Transaction, leases: Sequence[int]) -> None:
+        """Ended leases whose messages are done with."""
+        tx.execute(self._sql.end, {"ids": leases})
+        self._moved(tx, leased=-len(leases))
+
+    def until(self, tx: Transaction, seconds: float) -> int:
+        """The end of a lease of so many seconds from now."""
+        return self._dialect.lease_now(tx.connection) + int(seconds * 1e6)
+
+    def _row(self, message: Message, number: int) -> dict[str, Any]:
+        return {
+            "queue": self._queue,
+            "lane": 2 * message.priority + 1,
+            "id": number,
+            "task_id": message.id,
+            "alone": 0,
+            "body": message.body,
+        }
+
+    def _due(self, tx: Transaction, delay: float) -> dict[str, int]:
+        micros = int(delay * 1e6)
+        return {"due": self._dialect.due_now(tx.connection) + micros, "due_wall": self._clock.micros() + micros}
+
+    def _under_new_ids(self, tx: Transaction, leases: Sequence[int], *, alone: bool) -> dict[str, Any]:
+        return {"ids": leases, "base": self._reserve(tx, len(leases)), "alone": ALONE if alone else 0}
+
+    def _reserve(self, tx: Transaction, number: int) -> int:
+        """The id before the first of `number` new ones."""
+        return self._dialect.reserve_ids(tx, number) - 1
+
+    def _moved(self, tx: Transaction, *, waiting: int = 0, delayed: int = 0, leased: int = 0) -> None:
+        for what, delta in (("waiting", waiting), ("delayed", delayed), ("leased", leased)):
+            if delta:
+                tx.count(self._queue, what, delta)
+        # One more delayed message may be the next due: somebody has to know how long to sleep.
+        woken = max(0, waiting) + (delayed > 0)
+        if woken:
+            self._wakeup.announce(tx, self._queue, woken)
+
+
+def _delivery(row: sa.Row[Any]) -> Delivery:
+    lane, number, task_id, alone, body = row
+    return Delivery(task_id, body, str(number), lane // 2, bool(alone))

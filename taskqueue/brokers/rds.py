@@ -1,0 +1,171 @@
+"""Messages in a relational database.
+
+What waits, what is leased and what is delayed stand in tables of their own, and messages move between them: the table
+that is scanned holds only what can be claimed. A call is one transaction, which joins the thread's open one, and a
+fixed number of statements whatever the number of messages.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import Self
+
+from taskqueue.brokers.base import Capabilities, Depth, refuse_too_large
+from taskqueue.brokers.moves import Moves
+from taskqueue.brokers.statements import SUSPECT, Statements
+from taskqueue.brokers.waiting import wait_for
+from taskqueue.clock import Clock, SystemClock
+from taskqueue.database import incarnations, tally
+from taskqueue.database.engine import Database, Transaction
+from taskqueue.errors import BrokerUnavailable, ConfigurationError, Deposed
+from taskqueue.ids import new_id
+from taskqueue.message import Delivery, Lost, Message
+from taskqueue.plugins import Store
+
+#: due messages that one pop moves to their lanes at most, so that no transaction grows with the queue
+PROMOTED = 500
+#: seconds that a handle which pops in its own name is taken for alive; nobody renews that
+HANDLE_LIFE = 365 * 86400.0
+
+
+class RdsQueueBroker:
+    """A queue in a database. Safe in threads and after a fork, as its database is."""
+
+    capabilities = Capabilities(durable=True, shared=True, transactional=True)
+
+    def __init__(self, database: Database, queue: str, *, owner: str | None = None, clock: Clock | None = None) -> None:
+        self.database = database
+        self.queue = queue
+        self._own_name = new_id()
+        self.owner = owner or self._own_name
+        self._registered = False
+        self._sql = Statements(database.tables, database.dialect)
+        self._moves = Moves(database, queue, self._sql, clock or SystemClock())
+        self._short = False
+
+    @classmethod
+    def open(cls, store: Store, queue: str, *, owner: str | None = None) -> Self:
+        if store.database is None:
+            raise ConfigurationError(f"queue {queue!r}: its broker needs a database")
+        return cls(store.database(), queue, owner=owner)
+
+    def initialize(self) -> None:
+        self.database.initialize()
+
+    def push(self, messages: Sequence[Message]) -> None:
+        refuse_too_large(self.queue, messages, self.capabilities.max_body)
+        if messages:
+            with self.database.begin() as tx:
+                self._moves.add(tx, messages)
+
+    def pop(self, *, limit: int, lease: float) -> list[Delivery]:
+        if self._short and not self.ready():
+            return []  # an idle worker takes no lock that writers need
+        with self.database.begin() as tx:
+            self._require_alive(tx)
+            self._moves.promote(tx, limit=max(limit, PROMOTED))
+            taken = self._moves.lease(tx, owner=self.owner, limit=limit, seconds=lease)
+        self._short = len(taken) < limit
+        return taken
+
+    def _require_alive(self, tx: Transaction) -> None:
+        if self.owner == self._own_name and not self._registered:
+            self._register(tx)
+        if tx.execute(self._sql.alive, {"owner": self.owner}).first() is None:
+            raise Deposed(f"queue {self.queue!r}: worker {self.owner} was declared dead and must leave")
+
+    def _register(self, tx: Transaction) -> None:
+        host, pid = socket.gethostname(), os.getpid()
+        incarnations.register(
+            self.database,
+            self.owner,
+            slot=f"{host}:{pid}",
+            host=host,
+            pid=pid,
+            kind="handle",
+            queues=(),  # it shares the queue with nobody: workers do not reckon with it
+            lease=HANDLE_LIFE,
+        )
+        tx.after_commit(self._note_registered)
+
+    def _note_registered(self) -> None:
+        self._registered = True
+
+    def ack(self, deliveries: Sequence[Delivery]) -> set[str]:
+        return self._with_ours(deliveries, self._moves.end)
+
+    def extend(self, deliveries: Sequence[Delivery], *, lease: float) -> set[str]:
+        def renew(tx: Transaction, ours: Sequence[int]) -> None:
+            tx.execute(self._sql.extend, {"ids": ours, "until": self._moves.until(tx, lease)})
+
+        return self._with_ours(deliveries, renew)
+
+    def release(self, deliveries: Sequence[Delivery], *, delay: float = 0.0, alone: bool = False) -> set[str]:
+        def give(tx: Transaction, ours: Sequence[int]) -> None:
+            if delay > 0:
+                self._moves.put_off(tx, ours, delay=delay, alone=alone)
+            else:
+                self._moves.put_back(tx, ours, alone=alone)
+
+        return self._with_ours(deliveries, give)
+
+    def _with_ours(
+        self, deliveries: Sequence[Delivery], step: Callable[[Transaction, Sequence[int]], None]
+    ) -> set[str]:
+        """Do `step` to those leases that these receipts still name and we still hold (P2, R4); which."""
+        if not deliveries:
+            return set()
+        given = {"ids": [int(d.receipt) for d in deliveries], "owner": self.owner}
+        with self.database.begin() as tx:
+            ours = list(tx.execute(self._sql.ours, given).scalars())
+            if ours:
+                step(tx, ours)
+        return {str(receipt) for receipt in ours}
+
+    def recover(self, owners: Sequence[str] = ()) -> list[Lost]:
+        if not owners and not self._any_over():
+            return []
+        with self.database.begin() as tx:
+            # First who may claim, then what was claimed: a claim still on its way finds its right gone (R1).
+            incarnations.remove(self.database, owners)
+            over = {"queue": self.queue, "owners": list(owners), "now": self.database.dialect.lease_now(tx.connection)}
+            rows = tx.execute(self._sql.over, over).all()
+            suspects = {row.owner for row in rows if row.held > 1}
+            if suspects:
+                tx.execute(self._sql.suspect, over | {"suspects": list(suspects)})
+            if rows:
+                self._moves.put_back(tx, [row.id for row in rows])
+        return [Lost(row.task_id, row.owner, row.held == 1 and row.alone != SUSPECT) for row in rows]
+
+    def _any_over(self) -> bool:
+        with self.database.read() as connection:
+            over = {"queue": self.queue, "owners": [], "now": self.database.dialect.lease_now(connection)}
+            return connection.execute(self._sql.any_over, over).first() is not None
+
+    def wait(self, timeout: float, *, interrupt: int | None = None) -> bool:
+        with self.database.wakeup.listen(self.queue) as bell:
+            return wait_for(self, bell, timeout, interrupt)
+
+    def ready(self) -> bool:
+        with self.database.read() as connection:
+            return (
+                connection.execute(self._sql.any_waiting, {"queue": self.queue}).first() is not None
+                or self.due_in() == 0
+            )
+
+    def due_in(self) -> float | None:
+        with self.database.read() as connection:
+            due = connection.execute(self._sql.next_due, {"queue": self.queue}).scalar()
+            return None if due is None else max(0.0, (due - self.database.dialect.due_now(connection)) / 1e6)
+
+    def depth(self) -> Depth:
+        counts = tally.sums(self.database, self.queue)
+        return Depth(*(counts.get((self.queue, what), 0) for what in ("waiting", "delayed", "leased")))
+
+    def close(self) -> None:
+        if self._registered:
+            with suppress(BrokerUnavailable):  # then its leases end by themselves
+                incarnations.remove(self.database, [self._own_name])

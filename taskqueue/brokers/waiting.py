@@ -1,0 +1,47 @@
+"""Waiting for work: the one loop behind every broker's `wait`."""
+
+from __future__ import annotations
+
+import select
+import time
+from typing import Protocol
+
+from taskqueue.database.wakeup import Bell
+
+
+class Work(Protocol):
+    """The two questions that waiting asks a broker."""
+
+    def ready(self) -> bool:
+        """Whether a pop would find something now."""
+
+    def due_in(self) -> float | None:
+        """Seconds until the next delayed message is due; None if there is none."""
+
+
+def wait_for(work: Work, bell: Bell, timeout: float, interrupt: int | None) -> bool:
+    """Whether there is work within `timeout` seconds; False at once when `interrupt` is readable.
+
+    `bell` must be listening before the first look: a push between look and sleep would wake nobody.
+    """
+    deadline = time.monotonic() + timeout
+    while not work.ready():
+        left = deadline - time.monotonic()
+        if left <= 0:
+            return False
+        due = work.due_in()
+        if _interrupted(bell, left if due is None else min(left, due), interrupt):
+            return False
+    return True
+
+
+def _interrupted(bell: Bell, seconds: float, interrupt: int | None) -> bool:
+    poll = select.poll()
+    poll.register(bell.fileno(), select.POLLIN)
+    if interrupt is not None:
+        poll.register(interrupt, select.POLLIN)
+    # Rounded up: who wakes a moment early only looks in vain and sleeps again.
+    readable = {descriptor for descriptor, _ in poll.poll(int(seconds * 1000) + 1)}
+    if bell.fileno() in readable:
+        bell.drain()
+    return interrupt in readable

@@ -1,0 +1,122 @@
+"""All that differs between databases, behind one class.
+
+SQL stands in the brokers and the task log, once; where a database needs its own words they come from here.
+"""
+
+from __future__ import annotations
+
+import abc
+import enum
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import msgspec
+import sqlalchemy as sa
+
+from taskqueue.clock import Clock
+from taskqueue.database.schema import Tables
+from taskqueue.database.transaction import Transaction
+from taskqueue.database.wakeup import Wakeup
+from taskqueue.errors import ConfigurationError, did_you_mean
+
+
+class Failure(enum.Enum):
+    """What kind of trouble an error of a database is."""
+
+    #: another writer is in the way, or a deadlock was broken: the whole turn may be repeated
+    BUSY = "busy"
+    #: the store does not answer, is full, read-only, damaged: later, or never, but not by our doing
+    UNAVAILABLE = "unavailable"
+    #: our tables were there and are not any more
+    UNPREPARED = "unprepared"
+    #: what the URL names can never be our database
+    MISCONFIGURED = "misconfigured"
+    #: a statement of ours is wrong, or breaks a constraint: no matter of availability
+    OURS = "ours"
+
+
+class Diagnosis(msgspec.Struct, frozen=True):
+    """An error of a database, understood: its kind, and one line that says what it is and what to do."""
+
+    failure: Failure
+    text: str = ""
+
+
+class Dialect(abc.ABC):
+    """What one kind of database does in its own way. One object a `Database`; safe in threads."""
+
+    #: SQLAlchemy's names of this kind
+    names: tuple[str, ...]
+    #: the schema is created and upgraded at first use; elsewhere `taskqueue init` does it
+    initializes_itself = False
+    #: how producers wake idle workers
+    wakeup: Wakeup
+    #: the database's file, where it is one of this host; files beside it may prove who is alive
+    path: str | None = None
+
+    def __init__(self, url: sa.URL, tables: Tables, *, timeout: float, clock: Clock) -> None:
+        self.url, self.tables, self.timeout, self.clock = url, tables, timeout, clock
+
+    @abc.abstractmethod
+    def create_engine(self) -> sa.Engine:
+        """A new engine, for the process that calls. Opens nothing."""
+
+    @abc.abstractmethod
+    def begin(self, connection: sa.Connection, *, timeout: float) -> None:
+        """Begin a write transaction on a connection of `create_engine`; closing that lets go of all that it holds."""
+
+    @abc.abstractmethod
+    def enter(self, connection: sa.Connection) -> None:
+        """See to it that an application's connection is in a transaction that its owner has to commit."""
+
+    @abc.abstractmethod
+    def same_database(self, connection: sa.Connection) -> bool:
+        """Whether this connection of an application leads to our database."""
+
+    @abc.abstractmethod
+    def lease_now(self, connection: sa.Connection) -> int:
+        """The clock that leases are judged by (P20): microseconds from some fixed point."""
+
+    @abc.abstractmethod
+    def due_now(self, connection: sa.Connection) -> int:
+        """The clock that delays are judged by (P20): microseconds from some fixed point."""
+
+    @abc.abstractmethod
+    def reserve_ids(self, transaction: Transaction, n: int) -> int:
+        """The first of `n` consecutive message ids, larger than all before; none is ever given out twice."""
+
+    @abc.abstractmethod
+    def ids_in(self, column: sa.ColumnElement[Any], bind: str) -> sa.ColumnElement[bool]:
+        """`column` is one of the list that is passed as parameter `bind`: one statement whatever the length."""
+
+    @abc.abstractmethod
+    def insert_new(self, table: sa.Table) -> sa.Insert:
+        """An INSERT that passes over rows whose key exists."""
+
+    @abc.abstractmethod
+    def diagnose(self, error: BaseException) -> Diagnosis:
+        """Understand an error of the driver, or of the system when connecting."""
+
+    @abc.abstractmethod
+    def is_stale(self, connection: sa.Connection) -> bool:
+        """At a process' first use: whether an earlier life of the host left something to settle."""
+
+    @abc.abstractmethod
+    def revive(self, transaction: Transaction) -> None:
+        """Settle that. Several processes may do it at once."""
+
+
+def open_dialect(url: sa.URL, tables: Tables, *, timeout: float, clock: Clock) -> Dialect:
+    """The dialect of that URL. Raises ConfigurationError if there is none."""
+    name, known = url.get_backend_name(), _dialects()
+    if name not in known:
+        hint = did_you_mean(name, known) or f"; known: {', '.join(known)}"
+        raise ConfigurationError(f"{url.render_as_string()}: no database of ours is called {name!r}{hint}")
+    return known[name](url, tables, timeout=timeout, clock=clock)
+
+
+def _dialects() -> Mapping[str, Callable[..., Dialect]]:
+    # Each is imported when it is chosen, and they import this module.
+    from taskqueue.database.sqlite import SqliteDialect
+
+    return dict.fromkeys(SqliteDialect.names, SqliteDialect)

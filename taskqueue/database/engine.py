@@ -1,0 +1,258 @@
+"""One database: its transactions, and how they join each other.
+
+A step of the queue is one write transaction whoever takes part in it: `begin()` joins what the thread has open, and
+inside `join(connection)` the application's own.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import threading
+import time
+import weakref
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+import sqlalchemy as sa
+from sqlalchemy.exc import ArgumentError
+
+from taskqueue.clock import Clock, SystemClock
+from taskqueue.database import joining, upgrade
+from taskqueue.database.dialects import open_dialect
+from taskqueue.database.failures import Failures, StoreBusy, StoreUnprepared
+from taskqueue.database.process import Process
+from taskqueue.database.schema import tables
+from taskqueue.database.transaction import Transaction
+from taskqueue.errors import ConfigurationError, TaskQueueError
+from taskqueue.masking import mask_url
+
+__all__ = ["Database", "StoreBusy", "Transaction"]
+
+T = TypeVar("T")
+_databases: weakref.WeakSet[Database] = weakref.WeakSet()
+
+
+class Database:
+    """A database that holds our tables. Opens nothing until it is used. Safe in threads and after a fork.
+
+    `timeout` is how long, in seconds, a write waits for its turn. Raises ConfigurationError for a URL that cannot be.
+    Every other method raises BrokerUnavailable if the database does not answer.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        prefix: str = "taskqueue_",
+        schema: str | None = None,
+        timeout: float = 5.0,
+        clock: Clock | None = None,
+    ) -> None:
+        parsed = _parse(url)
+        self.name = mask_url(parsed.render_as_string(hide_password=True))
+        self.timeout = timeout
+        self.clock = clock or SystemClock()
+        self.tables = tables(prefix, schema)
+        self.dialect = open_dialect(parsed, self.tables, timeout=timeout, clock=self.clock)
+        self.wakeup = self.dialect.wakeup
+        self._failures = Failures(self.dialect, self.name)
+        self._start_process()
+        _databases.add(self)
+
+    @contextmanager
+    def begin(self) -> Iterator[Transaction]:
+        """A write transaction: committed at the end of the block, rolled back if it raises.
+
+        Within another one of this thread it is a part of that one, which stands or falls as a whole.
+        """
+        process, thread = self._process, threading.get_ident()
+        outer = process.open.get(thread)
+        if outer:
+            with outer.part():
+                yield outer
+            return
+        joined = process.joined.get(thread)
+        with self._joined_step(process, joined) if joined else self._own_step(self._prepared()) as transaction:
+            yield transaction
+
+    @contextmanager
+    def read(self) -> Iterator[sa.Connection]:
+        """A connection to read by. Within a write transaction of this thread, that one's, which sees what it wrote."""
+        process, thread = self._process, threading.get_ident()
+        present = process.joined.get(thread)
+        if outer := process.open.get(thread):
+            present = outer.connection
+        if present:
+            with self._failures.translated():
+                yield present
+        else:
+            with self._connected(self._prepared()) as connection:
+                yield connection
+
+    @contextmanager
+    def join(self, connection: Any) -> Iterator[None]:
+        """Within it, this thread's `begin()` and `read()` are part of the application's transaction (P1).
+
+        `connection` is a SQLAlchemy Connection or Session (or an asynchronous one, inside `run_sync`) on this very
+        database; any other is refused (ConfigurationError). Nothing is committed here: that is its owner's to do.
+        """
+        process, thread = self._process, threading.get_ident()
+        if thread in process.open:
+            raise ConfigurationError(f"{self.name}: this thread has a transaction open and cannot join another")
+        self._prepared()
+        with self._failures.translated():
+            theirs = joining.connection_of(connection)
+            if not self.dialect.same_database(theirs):
+                other = theirs.engine.url.render_as_string(hide_password=True)
+                raise ConfigurationError(f"the connection given leads to {other}, but the queue is in {self.name}")
+        before = process.joined.get(thread, theirs)
+        if before is not theirs:
+            raise ConfigurationError(f"{self.name}: this thread has joined another transaction already")
+        process.joined[thread] = theirs
+        try:
+            yield
+        finally:
+            del process.joined[thread]
+
+    def turn(self, step: Callable[[], T]) -> T:
+        """Run `step`, which calls `begin()`; again from its start if another writer was in the way (R12)."""
+        process, thread = self._process, threading.get_ident()
+        if thread in process.open or thread in process.joined:
+            return step()  # The whole of it is not ours to repeat.
+        deadline = time.monotonic() + self.timeout
+        while True:
+            try:
+                return step()
+            except StoreBusy:
+                if time.monotonic() >= deadline:
+                    raise
+            threading.Event().wait(random.uniform(0.001, 0.02))
+
+    def initialize(self) -> None:
+        """Create or upgrade our tables and touch nothing else (P17). Raises SchemaMismatch if they are too new."""
+        process = self._process
+        with process.lock:
+            with self._own_step(process) as transaction:
+                upgrade.upgrade(transaction.connection, self.tables)
+            process.ready = False
+        self._prepared()
+
+    def close(self) -> None:
+        """Let go of all connections. The next use opens new ones."""
+        self._process.close()
+
+    # Steps
+
+    @contextmanager
+    def _own_step(self, process: Process) -> Iterator[Transaction]:
+        thread = threading.get_ident()
+        with self._connected(process, write=True) as connection:
+            transaction = process.open[thread] = Transaction(connection, self.tables)
+            try:
+                yield transaction
+                if process is not self._process:
+                    raise TaskQueueError(f"{self.name}: this process was forked inside a transaction of its parent")
+                transaction.settle()
+                connection.commit()
+            finally:
+                if process is self._process:
+                    del process.open[thread]
+        for callback in transaction.callbacks:
+            callback()
+
+    @contextmanager
+    def _joined_step(self, process: Process, connection: sa.Connection) -> Iterator[Transaction]:
+        thread = threading.get_ident()
+        with self._failures.translated():
+            self.dialect.enter(connection)
+            # A savepoint: what fails here must not be half of what the application commits.
+            with connection.begin_nested():
+                transaction = process.open[thread] = Transaction(connection, self.tables)
+                try:
+                    yield transaction
+                    transaction.settle()
+                finally:
+                    del process.open[thread]
+        joining.after_commit(connection, transaction.callbacks)
+
+    @contextmanager
+    def _connected(self, process: Process, *, write: bool = False) -> Iterator[sa.Connection]:
+        try:
+            with self._failures.translated():
+                connection = self._connect(process, write=write)
+                try:
+                    yield connection
+                finally:
+                    # A forked child leaves its parent's connection alone.
+                    if process is self._process:
+                        connection.close()
+        except StoreUnprepared:
+            process.ready = False
+            raise
+
+    def _connect(self, process: Process, *, write: bool) -> sa.Connection:
+        try:
+            connection = process.engine.connect()
+            try:
+                if write:
+                    self.dialect.begin(connection, timeout=self.timeout)
+            except BaseException:
+                connection.close()
+                raise
+        except OSError as error:
+            raise self._failures.understand(error) or error from error
+        return connection
+
+    # What one process has
+
+    def _start_process(self) -> None:
+        self._process = Process(self.dialect.create_engine)
+        self._finalizer = weakref.finalize(self, self._process.close)
+
+    def forked(self) -> None:
+        """In a forked child: begin anew (`taskqueue.database.process`)."""
+        self._finalizer.detach()
+        self._process.abandon()
+        self._start_process()
+
+    def _prepared(self) -> Process:
+        """This process' part, once the tables are known to be there and to fit."""
+        process = self._process
+        if not process.ready:
+            with process.lock:
+                if not process.ready:
+                    self._prepare(process)
+                    process.ready = True
+        return process
+
+    def _prepare(self, process: Process) -> None:
+        with self._connected(process) as connection:
+            outdated = upgrade.is_outdated(connection, self.tables, self.name)
+            stale = not outdated and self.dialect.is_stale(connection)
+        if outdated and not self.dialect.initializes_itself:
+            raise upgrade.too_old(self.name)
+        if outdated or stale:
+            with self._own_step(process) as transaction:
+                if outdated:
+                    upgrade.upgrade(transaction.connection, self.tables)
+                self.dialect.revive(transaction)
+
+
+def _parse(url: str) -> sa.URL:
+    try:
+        return sa.make_url(url)
+    except (ArgumentError, ValueError):
+        raise ConfigurationError(
+            f"{mask_url(url)!r} is no database URL; write e.g. sqlite:///var/taskqueue.db"
+        ) from None
+
+
+def _forked() -> None:
+    for database in list(_databases):
+        database.forked()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forked)

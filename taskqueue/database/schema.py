@@ -1,0 +1,162 @@
+"""The tables, one function of (prefix, schema).
+
+    message   what waits, in lanes: (queue, lane, id). Live messages only: claiming moves a row to `lease`.
+    lease     what workers hold now; as small as the fleet. `id` is the receipt.
+    delayed   what waits for its time.
+    worker    one row an incarnation (one life of one worker process): who may claim (R1), and until when it lives.
+    queue     fleet-wide switches of a queue: paused, by whom.
+    entry     the task log.
+    attempt   attempts that did not end well.
+    tally     counts as deltas: sum them, never count rows; the keeper folds them.
+    meta      small facts about the store: boot id, sequences where the database has none.
+
+A lane is 2 * priority + 1; lane 2 * priority holds what came back (R9), so one ascending scan of (lane, id) reads in
+order. Every time a message enters `message` it gets a new id, so an id names one stay in the queue and, once leased,
+one hand-over.
+
+Times of records are microseconds since 1970 UTC. `lease_until` and `due` are microseconds of the store's own clocks
+(`taskqueue.database.dialects`), comparable only with those.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+
+import sqlalchemy as sa
+
+TEXT_ID = sa.String(36)
+NAME = sa.String(255)
+TIME = sa.BigInteger()
+
+
+class Tables:
+    """The tables under one prefix (and, where databases have them, in one schema)."""
+
+    def __init__(self, prefix: str, schema: str | None) -> None:
+        self.metadata = sa.MetaData(schema=schema)
+        self.prefix = prefix
+        self.message = self._table(
+            "message",
+            sa.Column("queue", NAME, primary_key=True),
+            sa.Column("lane", sa.SmallInteger, primary_key=True, autoincrement=False),
+            sa.Column("id", sa.BigInteger, primary_key=True, autoincrement=False),
+            sa.Column("task_id", TEXT_ID, nullable=False),
+            sa.Column("alone", sa.SmallInteger, nullable=False, server_default="0"),
+            sa.Column("body", sa.LargeBinary, nullable=False),
+        )
+        self.lease = self._table(
+            "lease",
+            sa.Column("id", sa.BigInteger, primary_key=True, autoincrement=False),
+            sa.Column("queue", NAME, nullable=False),
+            sa.Column("lane", sa.SmallInteger, nullable=False),
+            sa.Column("task_id", TEXT_ID, nullable=False),
+            sa.Column("alone", sa.SmallInteger, nullable=False),
+            sa.Column("owner", TEXT_ID, nullable=False),
+            sa.Column("lease_until", TIME, nullable=False),
+            sa.Column("body", sa.LargeBinary, nullable=False),
+        )
+        self.delayed = self._table(
+            "delayed",
+            sa.Column("queue", NAME, primary_key=True),
+            sa.Column("due", TIME, primary_key=True, autoincrement=False),
+            sa.Column("id", sa.BigInteger, primary_key=True, autoincrement=False),
+            #: the same moment by the wall clock, to re-base `due` after a reboot (SQLite)
+            sa.Column("due_wall", TIME, nullable=False),
+            sa.Column("lane", sa.SmallInteger, nullable=False),
+            sa.Column("task_id", TEXT_ID, nullable=False),
+            sa.Column("alone", sa.SmallInteger, nullable=False),
+            sa.Column("body", sa.LargeBinary, nullable=False),
+        )
+        self.worker = self._table(
+            "worker",
+            sa.Column("id", TEXT_ID, primary_key=True),
+            #: what people see: host/pool/index, or host:pid of a worker that runs alone
+            sa.Column("slot", NAME, nullable=False),
+            sa.Column("host", NAME, nullable=False),
+            sa.Column("pid", sa.Integer, nullable=False),
+            sa.Column("kind", sa.String(16), nullable=False),
+            sa.Column("queues", sa.Text, nullable=False),
+            sa.Column("state", sa.String(16), nullable=False),
+            sa.Column("started_at", TIME, nullable=False),
+            sa.Column("lease_until", TIME, nullable=False),
+        )
+        self.queue = self._table(
+            "queue",
+            sa.Column("name", NAME, primary_key=True),
+            sa.Column("paused_at", TIME),
+            sa.Column("paused_by", NAME),
+        )
+        self.entry = self._table(
+            "entry",
+            sa.Column("id", TEXT_ID, primary_key=True),
+            sa.Column("name", NAME, nullable=False),
+            sa.Column("queue", NAME, nullable=False),
+            sa.Column("status", sa.SmallInteger, nullable=False),
+            sa.Column("priority", sa.SmallInteger, nullable=False),
+            sa.Column("label", NAME),
+            sa.Column("owner", NAME),
+            sa.Column("category", NAME),
+            sa.Column("parent_id", TEXT_ID),
+            sa.Column("master_status", sa.SmallInteger, nullable=False),
+            sa.Column("has_children", sa.SmallInteger, nullable=False),
+            sa.Column("retry_of", TEXT_ID),
+            sa.Column("attempts", sa.Integer, nullable=False),
+            sa.Column("crashes", sa.Integer, nullable=False),
+            sa.Column("fence", sa.Integer, nullable=False),
+            sa.Column("worker", NAME),
+            sa.Column("cancel_requested", sa.SmallInteger, nullable=False),
+            sa.Column("created_at", TIME, nullable=False),
+            sa.Column("due_at", TIME),
+            sa.Column("started_at", TIME),
+            sa.Column("finished_at", TIME),
+            sa.Column("relayed_at", TIME),
+            sa.Column("unknown_since", TIME),
+            sa.Column("progress", sa.LargeBinary),
+            sa.Column("payload", sa.LargeBinary, nullable=False),
+            sa.Column("report", sa.LargeBinary),
+        )
+        e = self.entry.c
+        self._index("entry_status", e.status, e.id)
+        self._index("entry_name", e.name, e.id)
+        self._index("entry_owner", e.owner, e.id, where=e.owner.is_not(None))
+        self._index("entry_parent", e.parent_id, e.status, where=e.parent_id.is_not(None))
+        self._index("entry_unrelayed", e.id, where=e.relayed_at.is_(None))
+        self.attempt = self._table(
+            "attempt",
+            sa.Column("task_id", TEXT_ID, primary_key=True),
+            sa.Column("fence", sa.Integer, primary_key=True, autoincrement=False),
+            sa.Column("attempt", sa.Integer, nullable=False),
+            sa.Column("cause", sa.String(32), nullable=False),
+            sa.Column("detail", sa.Text, nullable=False),
+            sa.Column("worker", NAME),
+            sa.Column("started_at", TIME),
+            sa.Column("ended_at", TIME, nullable=False),
+            sa.Column("report", sa.LargeBinary),
+        )
+        self.tally = self._table(
+            "tally",
+            sa.Column("id", sa.BigInteger().with_variant(sa.Integer, "sqlite"), sa.Identity(), primary_key=True),
+            sa.Column("queue", NAME, nullable=False),
+            #: a status' number as text, or the broker's own: waiting, delayed, leased
+            sa.Column("what", sa.String(16), nullable=False),
+            sa.Column("delta", sa.BigInteger, nullable=False),
+        )
+        self.meta = self._table(
+            "meta",
+            sa.Column("name", sa.String(64), primary_key=True),
+            sa.Column("value", sa.Text, nullable=False),
+        )
+
+    def _table(self, name: str, *columns: sa.Column[object]) -> sa.Table:
+        # Hot tables keep their rows in the primary key's own tree: one tree to write instead of two.
+        clustered = name in ("message", "lease", "delayed", "entry")
+        return sa.Table(self.prefix + name, self.metadata, *columns, sqlite_with_rowid=not clustered)
+
+    def _index(self, name: str, *columns: sa.Column[object], where: sa.ColumnElement[bool] | None = None) -> None:
+        sa.Index(f"ix_{self.prefix}{name}", *columns, sqlite_where=where, postgresql_where=where)
+
+
+@cache
+def tables(prefix: str = "taskqueue_", schema: str | None = None) -> Tables:
+    """The tables of that prefix and schema; one set of objects a pair, so that compiled statements are shared."""
+    return Tables(prefix, schema)

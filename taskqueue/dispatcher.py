@@ -1,0 +1,240 @@
+"""`QueueDispatcher`: all queues behind one front. What applications hold."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, Unpack, overload
+
+from taskqueue import codec
+from taskqueue.clock import Clock, SystemClock
+from taskqueue.database.engine import Database
+from taskqueue.errors import ConfigurationError, InvalidArguments, InvalidTransition
+from taskqueue.filing import Filed, Router, Said, file
+from taskqueue.handle import Handle
+from taskqueue.ids import child_id, new_id
+from taskqueue.message import Message
+from taskqueue.options import EnqueueOptions
+from taskqueue.queue import Parent, Queue
+from taskqueue.task.base import AbstractTask, NamedTask
+from taskqueue.task.callback import CallableClass, CallbackTask
+from taskqueue.task.function import TaskFunction, as_task
+from taskqueue.tasklog.entry import Entry
+
+if TYPE_CHECKING:
+    from taskqueue.tasklog.reading import TaskLog
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class Enqueuer:
+    """A dispatcher with options said: `queue.options(delay=60).enqueue(...)`."""
+
+    def __init__(self, dispatcher: QueueDispatcher, said: Said) -> None:
+        self._dispatcher = dispatcher
+        self._said = said
+
+    @overload
+    def enqueue(self, task: TaskFunction[P, R], /, *args: P.args, **kwargs: P.kwargs) -> Handle[R]: ...
+    @overload
+    def enqueue(
+        self, task: type[CallableClass[P, Coroutine[Any, Any, R]]], /, *args: P.args, **kwargs: P.kwargs
+    ) -> Handle[R]: ...
+    @overload
+    def enqueue(self, task: type[CallableClass[P, R]], /, *args: P.args, **kwargs: P.kwargs) -> Handle[R]: ...
+    @overload
+    def enqueue(self, task: CallbackTask[R], /) -> Handle[R]: ...
+    @overload
+    def enqueue(self, task: AbstractTask, /) -> Handle[Any]: ...
+    def enqueue(self, task: Any, /, *args: Any, **kwargs: Any) -> Handle[Any]:
+        """Enqueue one task: an `AbstractTask`, or a function made a task by `@task` with its arguments.
+
+        Returns a handle, or raises; when it returns the task is durably stored (P1).
+        """
+        return self._dispatcher._store([as_task(task, *args, **kwargs)], self._said)[0]
+
+    def enqueue_many(self, tasks: Iterable[AbstractTask]) -> list[Handle[Any]]:
+        """Enqueue all of these or none: one transaction for each database that is concerned."""
+        return self._dispatcher._store(list(tasks), self._said)
+
+    def enqueue_by_name(self, name: str, /, **parameters: Any) -> Handle[Any]:
+        """Enqueue a task whose code is elsewhere, by its name and parameters. What does not fit fails in the worker."""
+        return self._dispatcher._store([NamedTask(name, parameters)], self._said)[0]
+
+    @overload
+    async def enqueue_async(self, task: TaskFunction[P, R], /, *args: P.args, **kwargs: P.kwargs) -> Handle[R]: ...
+    @overload
+    async def enqueue_async(
+        self, task: type[CallableClass[P, Coroutine[Any, Any, R]]], /, *args: P.args, **kwargs: P.kwargs
+    ) -> Handle[R]: ...
+    @overload
+    async def enqueue_async(
+        self, task: type[CallableClass[P, R]], /, *args: P.args, **kwargs: P.kwargs
+    ) -> Handle[R]: ...
+    @overload
+    async def enqueue_async(self, task: CallbackTask[R], /) -> Handle[R]: ...
+    @overload
+    async def enqueue_async(self, task: AbstractTask, /) -> Handle[Any]: ...
+    async def enqueue_async(self, task: Any, /, *args: Any, **kwargs: Any) -> Handle[Any]:
+        """`enqueue` without blocking the event loop: it runs in a thread."""
+        return await asyncio.to_thread(self.enqueue, task, *args, **kwargs)
+
+    def create_task(
+        self,
+        task: Any,
+        parameters: Sequence[Any] | Mapping[str, Any] = (),
+        label: str | None = None,
+        parent: AbstractTask | Handle[Any] | str | None = None,
+        *,
+        master_status: bool = False,
+    ) -> CallbackTask[Any]:
+        """The original's spelling: wrap a callable, enqueue it, and return the task, whose `is_enqueued` is true."""
+        positional, named = ((), parameters) if isinstance(parameters, Mapping) else (tuple(parameters), {})
+        made = as_task(task, *positional, **named)
+        if not isinstance(made, CallbackTask):
+            raise InvalidArguments(f"create_task() takes a function or callable class made a task by @task, not {task!r}")
+        made.label = label if label is not None else made.label
+        made.master_status = master_status
+        if parent is not None:
+            made.parent_id = parent if isinstance(parent, str) else parent.id
+        self.enqueue(made)
+        return made
+
+
+class QueueDispatcher(Enqueuer):
+    """Queues by name, one task log, and the rules by which tasks find their queue.
+
+    `run_now` runs what waits in a queue that is `immediate` (memory), in the calling thread.
+    """
+
+    def __init__(
+        self,
+        queues: Iterable[Queue],
+        task_log: TaskLog,
+        *,
+        default_queue: str = "default",
+        routes: Mapping[str, str] | None = None,
+        clock: Clock | None = None,
+        run_now: Callable[[Queue], None] | None = None,
+    ) -> None:
+        super().__init__(self, Said())
+        self.queues = {queue.name: queue for queue in queues}
+        self.task_log = task_log
+        self.clock = clock or SystemClock()
+        self.default_queue = default_queue
+        self._router = Router(self.queues, default_queue, routes or {})
+        self._run_now = run_now or _cannot_run
+
+    def queue(self, name: str) -> Queue:
+        """The queue of that name; UnknownQueue says which was perhaps meant."""
+        return self._router.named(name)
+
+    def options(self, *, id: str | None = None, **options: Unpack[EnqueueOptions]) -> Enqueuer:
+        """Say something about the tasks to be enqueued: `queue.options(delay=60, owner="ann").enqueue(...)`.
+
+        `id` (a UUID) makes an enqueue idempotent: repeated with the same id it stores nothing and returns the same
+        handle. `connection` enqueues inside the application's own transaction.
+        """
+        return Enqueuer(self, Said.of({**options, **({"id": id} if id is not None else {})}))
+
+    def handle(self, task_id: str) -> Handle[Any]:
+        """The handle of an id that was stored somewhere."""
+        return Handle(task_id, self.task_log)
+
+    def initialize(self) -> None:
+        """Create what the stores miss and touch nothing else (P17)."""
+        for queue in self.queues.values():
+            queue.initialize()
+
+    def close(self) -> None:
+        """Let go of connections; the dispatcher opens them again when used."""
+        for queue in self.queues.values():
+            queue.broker.close()
+            queue.task_log.close()
+
+    def retry(self, task_id: str) -> Handle[Any]:
+        """Enqueue an ended task once more: same parameters, owner and parent, under a new id linked to the old one."""
+        old = self.task_log.get(task_id)
+        if not old.status.ended:
+            raise InvalidTransition(f"task {task_id} is {old.status.label}; only an ended task can be repeated")
+        now, fresh = self.clock.micros(), new_id()
+        body = codec.reissue(old.payload, id=fresh, created_at=now)
+        entry = Entry(
+            id=fresh,
+            name=old.name,
+            queue=old.queue,
+            priority=old.priority,
+            label=old.label,
+            owner=old.owner,
+            category=old.category,
+            parent_id=old.parent_id,
+            master_status=old.master_status,
+            retry_of=old.id,
+            payload=body,
+            created_at=now,
+        )
+        self._put([Filed(self.queue(old.queue), entry, Message(fresh, body, old.priority))])
+        return Handle(fresh, self.task_log)
+
+    def spawn(self, parent: Parent, tasks: Sequence[AbstractTask], keys: Sequence[str | None]) -> list[Handle[Any]]:
+        """Enqueue children of a running task, under its fence; a child that exists already is left as it is (R11)."""
+        filed = []
+        for task, key in zip(tasks, keys, strict=True):
+            if key is not None:
+                task._id = child_id(parent.id, key)
+            filed.append(file(task, Said(), self._router, self.clock, parent=parent.id))
+        self._put(filed, parent=parent)
+        return [Handle(f.entry.id, self.task_log) for f in filed]
+
+    def _store(self, tasks: Sequence[AbstractTask], said: Said) -> list[Handle[Any]]:
+        if said.id is not None:
+            if len(tasks) != 1:
+                raise InvalidArguments("id names one task; give it to enqueue(), not to enqueue_many()")
+            tasks[0]._id = said.id
+        filed = [file(task, said, self._router, self.clock) for task in tasks]
+        self._put(filed, connection=said.connection)
+        for task in tasks:
+            task.is_enqueued = True
+        return [Handle(task.id, self.task_log, _reviver(task)) for task in tasks]
+
+    def _put(self, filed: Sequence[Filed], *, parent: Parent | None = None, connection: Any = None) -> None:
+        by_queue: dict[Queue, list[tuple[Entry, Message]]] = defaultdict(list)
+        for f in filed:
+            by_queue[f.queue].append((f.entry, f.message))
+        queues = list(by_queue)
+        with ExitStack() as together:
+            for database in _databases(queues, connection):
+                together.enter_context(database.join(connection) if connection is not None else database.begin())
+            for queue in queues:
+                queue.enqueue(by_queue[queue], parent=parent, joined=connection is not None)
+        for queue in queues:
+            if queue.broker.capabilities.immediate:
+                self._run_now(queue)
+
+
+def _databases(queues: Sequence[Queue], connection: Any) -> list[Database]:
+    """The databases whose transactions hold these queues together."""
+    if connection is not None:
+        joined = [queue.log_database for queue in queues]
+        for queue, database in zip(queues, joined, strict=True):
+            if database is None:
+                raise ConfigurationError(
+                    f"queue {queue.name!r} keeps its task log in no database, so that connection= cannot be joined"
+                )
+        return list({id(database): database for database in joined if database is not None}.values())
+    if len(queues) < 2:
+        return []  # one queue makes its own transaction, and repeats it when another writer was in the way
+    shared = [queue.database for queue in queues if queue.database is not None]
+    return list({id(database): database for database in shared}.values())
+
+
+def _reviver(task: AbstractTask) -> Callable[[Any], Any]:
+    """How the task's result comes back as its annotation means it."""
+    return task.definition.revive if isinstance(task, CallbackTask) else lambda result: result
+
+
+def _cannot_run(queue: Queue) -> None:
+    raise ConfigurationError(f"queue {queue.name!r} runs tasks at once, but nothing here can run them")

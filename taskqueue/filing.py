@@ -1,0 +1,125 @@
+"""From a task to what is stored of it: its queue, its entry and its message. Pure, but for the clock passed in."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from taskqueue import codec
+from taskqueue.clock import Clock, to_micros
+from taskqueue.errors import InvalidArguments, UnknownQueue, did_you_mean
+from taskqueue.message import Message
+from taskqueue.options import TaskOptions, merge
+from taskqueue.queue import Queue
+from taskqueue.task.base import AbstractTask, NamedTask
+from taskqueue.tasklog.entry import Entry
+
+#: options that the worker needs to be told with the message; the others are the entry's or the queue's
+_CARRIED = ("retries", "backoff", "backoff_factor", "backoff_max", "timeout", "max_crashes")
+
+
+class Filed(msgspec.Struct, frozen=True):
+    """A task, ready to be stored."""
+
+    queue: Queue
+    entry: Entry
+    message: Message
+
+
+class Said(msgspec.Struct, frozen=True, kw_only=True):
+    """What was said at the enqueue."""
+
+    options: TaskOptions = TaskOptions()
+    eta: datetime | None = None
+    owner: str | None = None
+    label: str | None = None
+    category: str | None = None
+    id: str | None = None
+    connection: Any = None
+
+    @classmethod
+    def of(cls, said: Mapping[str, Any]) -> Said:
+        """From keyword arguments; raises InvalidArguments for what does not fit."""
+        options = {name: said[name] for name in TaskOptions.__struct_fields__ if name in said}
+        facts = {name: value for name, value in said.items() if name not in options}
+        unknown = sorted(set(facts) - set(cls.__struct_fields__) | ({"options"} & set(facts)))
+        if unknown:
+            raise InvalidArguments(f"unknown option {unknown[0]!r}; see taskqueue.options.EnqueueOptions")
+        if facts.get("eta") is not None and options.get("delay") is not None:
+            raise InvalidArguments("delay and eta are two ways to say the same; give one of them")
+        return cls(options=TaskOptions(**options), **facts)
+
+
+class Router:
+    """Which queue a task goes to: as said at the enqueue, else at the task, else by the routes, else the default."""
+
+    def __init__(self, queues: Mapping[str, Queue], default_queue: str, routes: Mapping[str, str]) -> None:
+        self._queues = queues
+        self._default = default_queue
+        self._routes = {name: self.named(queue) for name, queue in routes.items()}
+        self.named(default_queue)
+
+    def named(self, name: str) -> Queue:
+        """The queue of that name; UnknownQueue says which was perhaps meant."""
+        try:
+            return self._queues[name]
+        except KeyError:
+            hint = did_you_mean(name, self._queues) or f"; known: {', '.join(sorted(self._queues))}"
+            raise UnknownQueue(f"no queue {name!r} in the configuration{hint}") from None
+
+    def queue_of(self, name: str, options: TaskOptions) -> Queue:
+        """Where a task of that name goes."""
+        if options.queue is not None:
+            return self.named(options.queue)
+        return self._routes.get(name) or self.named(self._default)
+
+
+def file(task: AbstractTask, said: Said, router: Router, clock: Clock, *, parent: str | None = None) -> Filed:
+    """Encode the task once and describe it. Raises EncodingError, InvalidArguments, NotEnqueueable."""
+    name = task.name
+    options = merge(said.options, _own_options(task))
+    now = clock.micros()
+    delay = _delay(options, said.eta, now)
+    queue = router.queue_of(name, options)
+    priority = queue.limits.priority if options.priority is None else options.priority
+    _mark(task, said, parent)
+    carried = TaskOptions(**{key: getattr(said.options, key) for key in _CARRIED})
+    body = codec.encode(task, carried)
+    entry = Entry(
+        id=task.id,
+        name=name,
+        queue=queue.name,
+        priority=priority,
+        label=task.label,
+        owner=task.owner,
+        category=task.category,
+        parent_id=task.parent_id,
+        master_status=task.master_status,
+        payload=body,
+        created_at=now,
+        due_at=now + int(delay * 1e6) if delay else None,
+    )
+    return Filed(queue, entry, Message(task.id, body, priority, delay))
+
+
+def _own_options(task: AbstractTask) -> TaskOptions:
+    return TaskOptions() if isinstance(task, NamedTask) else task.definition.options
+
+
+def _mark(task: AbstractTask, said: Said, parent: str | None) -> None:
+    task.owner = task.owner if said.owner is None else said.owner
+    task.label = task.label if said.label is None else said.label
+    task.category = task.category if said.category is None else said.category
+    task.parent_id = task.parent_id if parent is None else parent
+
+
+def _delay(options: TaskOptions, eta: datetime | None, now: int) -> float:
+    if eta is None:
+        return options.delay or 0.0
+    try:
+        return max(0.0, (to_micros(eta) - now) / 1e6)
+    except ValueError as error:
+        raise InvalidArguments(f"eta: {error}") from None

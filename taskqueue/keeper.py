@@ -1,0 +1,114 @@
+"""The keeper's duties: what somebody must do every now and then, so that nothing is left lying (P1, P3, P4).
+
+Under a supervisor one child does nothing else; a worker that runs alone does them beside its work. Each duty is a
+transaction of its own and any number of keepers may do it at once: the second finds nothing left to do.
+
+    every second    give back what dead workers and ended leases held; push what producers could not
+    every 10 s      fold the counts
+    every minute    purge ended entries past their retention, a small batch at a time
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from taskqueue.clock import Clock
+from taskqueue.queue import Queue
+from taskqueue.status import Status
+from taskqueue.tasklog.base import TaskLogBroker
+from taskqueue.worker.presence import bury, find_dead
+from taskqueue.worker.scorecard import Card
+
+log = logging.getLogger(__name__)
+
+#: a producer pushes by itself; only what is older than this is the keeper's, in seconds
+RELAY_AFTER = 2.0
+PURGE_BATCH = 500
+
+
+class Keeper:
+    """Does the duties that are due at each `step`."""
+
+    def __init__(
+        self,
+        queues: Sequence[Queue],
+        clock: Clock,
+        *,
+        retention: Mapping[Status, float] | None = None,
+        stems: Sequence[Path] = (),
+        fold: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._queues = queues
+        self._clock = clock
+        self._retention = retention or {}
+        self._stems = stems
+        self._duties: list[tuple[float, Callable[[], object]]] = [
+            (1.0, self.bury_the_dead),
+            (1.0, self.recover),
+            (1.0, self.relay),
+            (10.0, fold),
+            (60.0, self.purge),
+        ]
+        self._due = [0.0] * len(self._duties)
+
+    def step(self) -> None:
+        """Do what is due. Raises BrokerUnavailable if a store is away; what was left is done at the next step."""
+        now = self._clock.monotonic()
+        for number, (period, duty) in enumerate(self._duties):
+            if now >= self._due[number]:
+                unfinished = duty() is True
+                self._due[number] = now + (1.0 if unfinished else period)
+
+    def bury_the_dead(self) -> None:
+        """Give back what the dead workers of this host held, each with the cause of its death."""
+        for stem in self._stems:
+            for incarnation, card in find_dead(stem):
+                running = _running(card, self._clock.monotonic())
+                for queue in self._queues:
+                    queue.recover([incarnation], running=running)
+                bury(stem, incarnation)
+                _tell(incarnation, card)
+
+    def recover(self) -> None:
+        """Give back what ended leases held."""
+        for queue in self._queues:
+            lost = queue.recover()
+            if lost:
+                log.warning("leases ended, tasks given back", extra={"queue": queue.name, "tasks": len(lost)})
+
+    def relay(self) -> None:
+        """Push what producers could not."""
+        for queue in self._queues:
+            if queue.database is None:
+                queue.relay(older_than=RELAY_AFTER)
+
+    def purge(self) -> bool:
+        """Delete ended entries past their retention, one small batch a status; whether some may be left."""
+        left = False
+        for status, seconds in self._retention.items():
+            before = self._clock.micros() - int(seconds * 1e6)
+            for task_log in self._logs():
+                deleted = next(iter(task_log.purge(status=status, before=before, limit=PURGE_BATCH)), 0)
+                left |= deleted >= PURGE_BATCH
+        return left
+
+    def _logs(self) -> list[TaskLogBroker]:
+        return list({id(queue.task_log): queue.task_log for queue in self._queues}.values())
+
+
+def _running(card: Card | None, now: float) -> dict[str, str]:
+    """The task that a dead worker ran, with the cause; nothing if it was told to go (P4)."""
+    if card is None or card.leaving or not card.task_id:
+        return {}
+    if card.deadline and now >= card.deadline:
+        return {card.task_id: f"the worker was ended: the task did not yield at its time limit (worker {card.slot})"}
+    return {card.task_id: f"the worker died while it ran the task (worker {card.slot})"}
+
+
+def _tell(incarnation: str, card: Card | None) -> None:
+    if card is None or not card.leaving:
+        slot = card.slot if card else incarnation
+        task = card.task_id if card else ""
+        log.warning("worker %s died%s", slot, f" while it ran task {task}" if task else "")

@@ -1,0 +1,42 @@
+"""What brokers carry: messages in, deliveries out. Bytes and receipts; a broker knows neither tasks nor reports."""
+
+from __future__ import annotations
+
+import msgspec
+
+HIGHEST, DEFAULT_PRIORITY, LOWEST = 0, 5, 9
+
+
+class Message(msgspec.Struct, frozen=True):
+    """One message to be stored.
+
+    `id` is the task's id; `delay` is in seconds from the push, by the store's clock.
+    """
+
+    id: str
+    body: bytes
+    priority: int = DEFAULT_PRIORITY
+    delay: float = 0.0
+
+
+class Delivery(msgspec.Struct, frozen=True):
+    """A message handed to one worker under a lease.
+
+    `receipt` names this one hand-over (a later hand-over of the same message has another). `alone` is set where an
+    earlier worker died holding it and nobody can tell whether this message was the reason: it was leased singly.
+    """
+
+    id: str
+    body: bytes
+    receipt: str
+    priority: int = DEFAULT_PRIORITY
+    alone: bool = False
+
+
+class Lost(msgspec.Struct, frozen=True):
+    """A lease that ended without its worker's word. The message is back in its queue."""
+
+    id: str
+    owner: str
+    #: nothing else was held by that owner, so that its death is this message's
+    only_one: bool = False

@@ -1,0 +1,159 @@
+"""What comes into a queue: new tasks, what the outbox still holds, and messages from somewhere else."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+
+import msgspec
+
+from taskqueue import codec
+from taskqueue.brokers.base import Broker
+from taskqueue.clock import Clock
+from taskqueue.database.engine import Database
+from taskqueue.errors import BrokerUnavailable, LeaseLost, MessageInvalid, MessageTooLarge, QueueFull
+from taskqueue.ids import is_id, new_id
+from taskqueue.message import Delivery, Message
+from taskqueue.queue.values import Limits, Parent
+from taskqueue.report import Report
+from taskqueue.status import Status
+from taskqueue.tasklog.base import TaskLogBroker
+from taskqueue.tasklog.entry import Entry
+
+log = logging.getLogger(__name__)
+
+
+class Intake:
+    """The way in. Entry and message are stored together, or the entry first and the message from it (P1)."""
+
+    def __init__(
+        self, broker: Broker, task_log: TaskLogBroker, limits: Limits, database: Database | None, clock: Clock
+    ) -> None:
+        self.name = broker.queue
+        self.broker = broker
+        self.task_log = task_log
+        self.limits = limits
+        self.database = database
+        self.clock = clock
+
+    def enqueue(
+        self, batch: Sequence[tuple[Entry, Message]], *, parent: Parent | None = None, joined: bool = False
+    ) -> list[str]:
+        """Store entries and messages, all or none; the ids that were new. See `Queue.enqueue`."""
+        self._refuse_too_large(batch)
+        if self.database is not None:
+            return self.database.turn(lambda: self._enqueue_together(batch, parent))
+        return self._enqueue_through_outbox(batch, parent, joined)
+
+    def _enqueue_together(self, batch: Sequence[tuple[Entry, Message]], parent: Parent | None) -> list[str]:
+        assert self.database is not None
+        now = self.clock.micros()
+        with self.database.begin():
+            self._refuse_when_full(len(batch))
+            new = self._add([msgspec.structs.replace(entry, relayed_at=now) for entry, _ in batch], parent)
+            fresh = set(new)
+            self.broker.push([message for _, message in batch if message.id in fresh])
+        return new
+
+    def _enqueue_through_outbox(
+        self, batch: Sequence[tuple[Entry, Message]], parent: Parent | None, joined: bool
+    ) -> list[str]:
+        self._refuse_when_full(len(batch))
+        new = self._add([entry for entry, _ in batch], parent)
+        if joined:
+            return new  # nothing may leave before the application commits; the keeper pushes it then
+        fresh = set(new)
+        try:
+            self._push([message for _, message in batch if message.id in fresh])
+        except BrokerUnavailable as error:
+            # The task is enqueued: its entry says so, and the keeper pushes what was left behind.
+            log.warning("push failed, the keeper will repeat it", extra={"queue": self.name, "error": str(error)})
+        return new
+
+    def _add(self, entries: Sequence[Entry], parent: Parent | None) -> list[str]:
+        if parent is not None and not self.task_log.adopt_child(parent.id, fence=parent.fence):
+            raise LeaseLost(f"task {parent.id} is not this worker's any more: it may not create children")
+        return self.task_log.add(entries)
+
+    def _push(self, messages: Sequence[Message]) -> None:
+        most = self.broker.capabilities.max_batch
+        for start in range(0, len(messages), most):
+            chunk = messages[start : start + most]
+            self.broker.push(chunk)
+            self.task_log.relayed([message.id for message in chunk], at=self.clock.micros())
+
+    def relay(self, *, older_than: float, limit: int = 500) -> int:
+        """Push messages that their producers could not (P1); how many."""
+        before = self.clock.micros() - int(older_than * 1e6)
+        left = [e for e in self.task_log.unrelayed(before=before, limit=limit) if e.queue == self.name]
+        self._push([self._message_of(entry) for entry in left])
+        return len(left)
+
+    def _message_of(self, entry: Entry) -> Message:
+        wait = max(0.0, ((entry.due_at or 0) - self.clock.micros()) / 1e6)
+        return Message(entry.id, entry.payload, entry.priority, wait)
+
+    def _refuse_too_large(self, batch: Sequence[tuple[Entry, Message]]) -> None:
+        most = self.broker.capabilities.max_body
+        for entry, message in batch:
+            if len(message.body) > most:
+                raise MessageTooLarge(
+                    f"{entry.name}: the message has {len(message.body):,} bytes, queue {self.name!r} takes {most:,}; "
+                    "store the data elsewhere and pass a reference"
+                )
+
+    def _refuse_when_full(self, more: int) -> None:
+        most = self.limits.max_waiting
+        if not most:
+            return
+        depth = self.broker.depth()
+        if depth.waiting + depth.delayed + more > most:
+            raise QueueFull(
+                f"queue {self.name!r} holds {depth.waiting + depth.delayed:,} waiting tasks and takes {most:,} "
+                "(max_waiting); try again later or start more workers"
+            )
+
+    def adopt(self, delivery: Delivery) -> bool:
+        """Give a message from somewhere else an entry; False (and a failed entry) if it is no message of ours."""
+        now = self.clock.micros()
+        try:
+            header = codec.peek(delivery.body)
+            if header.id != delivery.id:
+                raise MessageInvalid(f"the message names task {header.id}, its envelope {delivery.id}")
+        except MessageInvalid as error:
+            log.error("message refused", extra={"queue": self.name, "task_id": delivery.id, "error": str(error)})
+            self.task_log.add([self._failed_entry(delivery, str(error), now)])
+            return False
+        self.task_log.add([self._adopted_entry(header, delivery, now)])
+        return True
+
+    def _adopted_entry(self, header: codec.Header, delivery: Delivery, now: int) -> Entry:
+        return Entry(
+            id=header.id,
+            name=header.name,
+            queue=self.name,
+            priority=delivery.priority,
+            label=header.label,
+            owner=header.owner,
+            category=header.category,
+            parent_id=header.parent_id,
+            master_status=header.master_status,
+            payload=delivery.body,
+            created_at=header.created_at,
+            relayed_at=now,
+        )
+
+    def _failed_entry(self, delivery: Delivery, why: str, now: int) -> Entry:
+        report = Report.error(f"The message was refused: {why}. It was removed from the queue and is kept here.")
+        return Entry(
+            id=delivery.id if is_id(delivery.id) else new_id(),
+            name="?",
+            queue=self.name,
+            status=Status.FAILED,
+            priority=delivery.priority,
+            payload=delivery.body,
+            report=codec.encode_report(report),
+            created_at=now,
+            finished_at=now,
+            relayed_at=now,
+        )

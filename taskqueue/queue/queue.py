@@ -1,0 +1,159 @@
+"""A queue: broker and task log as one thing.
+
+Here, and only here, the two are written together. On one database each step is one transaction, so entry and message
+never disagree. On two stores the entry comes first: the task log is the outbox of what was enqueued (P1), and a
+report is stored before its message is acknowledged, because a crash between them is then a second delivery, which the
+fence refuses, and not a lost report.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TypeVar
+
+from taskqueue.brokers.base import Broker
+from taskqueue.clock import Clock, SystemClock
+from taskqueue.database.engine import Database
+from taskqueue.message import Delivery, Lost, Message
+from taskqueue.queue.intake import Intake
+from taskqueue.queue.values import Finished, Held, Limits, Parent, Turn
+from taskqueue.status import Status
+from taskqueue.tasklog.base import TaskLogBroker
+from taskqueue.tasklog.entry import Cause, Claim, Entry, Refusal
+
+T = TypeVar("T")
+
+
+class Queue:
+    """One named queue.
+
+    `database` is the database that broker and task log share, or None where they stand in different stores;
+    `log_database` the one that the task log stands in, if it is one.
+    """
+
+    def __init__(
+        self,
+        broker: Broker,
+        task_log: TaskLogBroker,
+        *,
+        limits: Limits | None = None,
+        database: Database | None = None,
+        log_database: Database | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        self.name = broker.queue
+        self.broker = broker
+        self.task_log = task_log
+        self.limits = limits or Limits()
+        self.database = database
+        self.log_database = log_database or database
+        self.intake = Intake(broker, task_log, self.limits, database, clock or SystemClock())
+
+    def initialize(self) -> None:
+        """Create what the stores miss (P17)."""
+        self.broker.initialize()
+        self.task_log.initialize()
+
+    def enqueue(
+        self, batch: Sequence[tuple[Entry, Message]], *, parent: Parent | None = None, joined: bool = False
+    ) -> list[str]:
+        """Store entries and messages, all or none; the ids that were new (P1).
+
+        With `parent`, only if its fence is still the current one (else LeaseLost). `joined`: inside the application's
+        transaction. Raises QueueFull, MessageTooLarge, BrokerUnavailable.
+        """
+        return self.intake.enqueue(batch, parent=parent, joined=joined)
+
+    def relay(self, *, older_than: float, limit: int = 500) -> int:
+        """Push messages that their producers could not (P1); how many."""
+        return self.intake.relay(older_than=older_than, limit=limit)
+
+    # The worker's turn
+
+    def turn(self, finished: Sequence[Finished], *, limit: int, lease: float, worker: str) -> Turn:
+        """Store what became of the last tasks and claim up to `limit` new ones: one transaction where possible."""
+        return self._together(lambda: self._turn(finished, limit=limit, lease=lease, worker=worker))
+
+    def _turn(self, finished: Sequence[Finished], *, limit: int, lease: float, worker: str) -> Turn:
+        accepted = self._finish(finished) if finished else set()
+        deliveries = self.broker.pop(limit=limit, lease=lease) if limit else []
+        held = self._claim(deliveries, worker) if deliveries else []
+        return Turn(held, accepted, short=len(deliveries) < limit)
+
+    def _finish(self, finished: Sequence[Finished]) -> set[str]:
+        accepted = self.task_log.finish([f.outcome for f in finished])
+        ended = [f.delivery for f in finished if f.outcome.status is not Status.ENQUEUED]
+        # A refused outcome's message is acknowledged too: the receipt says whether it is still ours.
+        if ended:
+            self.broker.ack(ended)
+        for f in finished:
+            if f.outcome.status is Status.ENQUEUED:
+                self.broker.release([f.delivery], delay=f.outcome.delay)
+        return accepted
+
+    def _claim(self, deliveries: Sequence[Delivery], worker: str) -> list[Held]:
+        answers = self.task_log.claim(deliveries, worker=worker, heal=self.database is not None)
+        held = [Held(d, claim) for d in deliveries if isinstance(claim := answers[d.id], Claim)]
+        if len(held) == len(deliveries):
+            return held
+        refused = {d.id: d for d in deliveries if not isinstance(answers[d.id], Claim)}
+        return held + self._sort_out(refused, answers, worker)
+
+    def _sort_out(
+        self, refused: Mapping[str, Delivery], answers: Mapping[str, Claim | Refusal], worker: str
+    ) -> list[Held]:
+        """Messages that no entry stands behind as it should: drop, hide or adopt them, never loop on them (P7, R7)."""
+        by_answer = {r: [d for d in refused.values() if answers[d.id] is r] for r in Refusal}
+        if by_answer[Refusal.ENDED]:
+            self.broker.ack(by_answer[Refusal.ENDED])
+        if by_answer[Refusal.HELD]:
+            self.broker.release(by_answer[Refusal.HELD], delay=self.limits.lease)
+        missing = by_answer[Refusal.MISSING]
+        junk = [d for d in missing if not self.intake.adopt(d)]
+        if junk:
+            self.broker.ack(junk)
+        adopted = [d for d in missing if d not in junk]
+        again = self.task_log.claim(adopted, worker=worker, heal=False) if adopted else {}
+        return [Held(d, claim) for d in adopted if isinstance(claim := again[d.id], Claim)]
+
+    # Leases
+
+    def extend(self, held: Sequence[Held], *, lease: float) -> set[str]:
+        """Renew these leases; the ids that are still ours."""
+        if not held:
+            return set()
+        kept = self._together(lambda: self.broker.extend([h.delivery for h in held], lease=lease))
+        return {h.delivery.id for h in held if h.delivery.receipt in kept}
+
+    def release(self, held: Sequence[Held], *, cause: Cause | None = None, detail: str = "") -> None:
+        """Give these back unrun, at once; they come first at their priority."""
+        if held:
+            self._together(lambda: self._release(held, cause, detail))
+
+    def _release(self, held: Sequence[Held], cause: Cause | None, detail: str) -> None:
+        # Entry first: a message that is visible again must find it enqueued.
+        self.task_log.release({h.claim.id: h.claim.fence for h in held}, cause=cause, detail=detail)
+        self.broker.release([h.delivery for h in held])
+
+    def recover(self, dead: Iterable[str] = (), *, running: Mapping[str, str] | None = None) -> list[Lost]:
+        """Return what ended leases and these dead incarnations held (P3); what was lost.
+
+        `running` names the tasks known to have run when their worker died, with the cause in one line (P4).
+        """
+        return self._together(lambda: self._recover(list(dead), running or {}))
+
+    def _recover(self, dead: Sequence[str], running: Mapping[str, str]) -> list[Lost]:
+        lost = self.broker.recover(dead)
+        if lost:
+            self.task_log.lost(lost, running=running, max_crashes={self.name: self.limits.max_crashes})
+        return lost
+
+    def _together(self, step: Callable[[], T]) -> T:
+        if self.database is None:
+            return step()
+        return self.database.turn(lambda: self._in_transaction(step))
+
+    def _in_transaction(self, step: Callable[[], T]) -> T:
+        assert self.database is not None
+        with self.database.begin():
+            return step()

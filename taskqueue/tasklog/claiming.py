@@ -1,0 +1,63 @@
+"""What a worker writes while it holds a task: the claim, the start, how far it is; all of it guarded by the fence."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from taskqueue.message import Delivery
+from taskqueue.status import HELD, Status
+from taskqueue.tasklog.entry import Claim, Refusal
+from taskqueue.tasklog.store import Change, EntryStore, Head
+
+
+def claim(store: EntryStore, deliveries: Sequence[Delivery], *, worker: str, heal: bool) -> dict[str, Claim | Refusal]:
+    """Claim the entry of each delivery for `worker`, or say why not (see `TaskLogBroker.claim`)."""
+    ids = list(dict.fromkeys(delivery.id for delivery in deliveries))
+    heads = store.heads(ids)
+    answers = {i: _answer(heads.get(i), heal=heal) for i in ids}
+    store.claim([heads[i] for i in ids if type(answers[i]) is Claim], worker=worker)
+    return answers
+
+
+def _answer(head: Head | None, *, heal: bool) -> Claim | Refusal:
+    if head is None:
+        return Refusal.MISSING
+    if head.status is not Status.ENQUEUED:
+        if head.status not in HELD:
+            return Refusal.ENDED
+        if not heal:
+            return Refusal.HELD
+    return Claim(
+        head.id,
+        head.fence + 1,
+        head.attempts,
+        head.crashes,
+        head.cancel_requested,
+        head.has_children,
+        head.unknown_since,
+    )
+
+
+def start(store: EntryStore, task_id: str, *, fence: int, attempt: int, at: int) -> bool:
+    """Dequeued -> running under this fence; True as well if this fence has started it already (R4)."""
+    head = _held(store, task_id, fence)
+    if head is None:
+        return False
+    if head.status is Status.DEQUEUED:
+        store.change([Change(head, {"status": Status.RUNNING, "attempts": attempt, "started_at": at})])
+    return True
+
+
+def write(store: EntryStore, task_id: str, *, fence: int, values: dict[str, Any]) -> bool:
+    """Write these columns if the fence holds the entry."""
+    head = _held(store, task_id, fence)
+    if head is None:
+        return False
+    store.change([Change(head, values)])
+    return True
+
+
+def _held(store: EntryStore, task_id: str, fence: int) -> Head | None:
+    head = store.heads([task_id]).get(task_id)
+    return head if head is not None and head.fence == fence and head.status in HELD else None

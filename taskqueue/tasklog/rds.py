@@ -1,0 +1,225 @@
+"""The task log in a database."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Self, TypeVar
+
+import msgspec
+import sqlalchemy as sa
+
+from taskqueue.clock import Clock
+from taskqueue.database.engine import Database
+from taskqueue.errors import ConfigurationError
+from taskqueue.plugins import Store, scheme_of
+from taskqueue.status import Status
+from taskqueue.tasklog import searching
+from taskqueue.tasklog.base import LogCapabilities
+from taskqueue.tasklog.entry import Attempt, Cause, Entry, Page
+from taskqueue.tasklog.query import Query
+from taskqueue.tasklog.statements import LISTED, Statements
+from taskqueue.tasklog.store import Change, Head
+from taskqueue.tasklog.stored import StoredTaskLog
+
+T = TypeVar("T")
+STATUSES = tuple(Status)
+FLAGS = ("master_status", "has_children", "cancel_requested")
+
+
+class RdsTaskLogBroker(StoredTaskLog):
+    """Entries in a database, shared by all who open it. Joins the thread's open transaction (`Database.begin`)."""
+
+    capabilities = LogCapabilities(durable=True, shared=True, transactional=True)
+
+    def __init__(self, database: Database, *, clock: Clock | None = None) -> None:
+        super().__init__(RdsStore(database), clock=clock)
+        self._database = database
+
+    @classmethod
+    def open(cls, store: Store) -> Self:
+        if store.database is None:
+            raise ConfigurationError(f"task log {scheme_of(store.url)}://...: it needs a database")
+        return cls(store.database())
+
+    def initialize(self) -> None:
+        self._database.initialize()
+
+
+class RdsStore:
+    """Entries as rows. Every status that changes is counted in the same transaction."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._sql = Statements(database.tables, database.dialect)
+
+    def turn(self, step: Callable[[], T]) -> T:
+        def transaction() -> T:
+            with self._database.begin():
+                return step()
+
+        return self._database.turn(transaction)
+
+    def insert(self, entries: Sequence[Entry]) -> list[str]:
+        new = {entry.id: entry for entry in reversed(entries)}
+        if len(new) > 1:
+            known = self.statuses(list(new))
+            new = {i: entry for i, entry in new.items() if i not in known}
+        if not new:
+            return []
+        with self._database.begin() as tx:
+            if tx.execute(self._sql.insert, [_row(entry) for entry in reversed(new.values())]).rowcount == 0:
+                return []
+            for (queue, status), n in Counter((e.queue, e.status) for e in new.values()).items():
+                tx.count(queue, str(int(status)), n)
+        return list(reversed(new))
+
+    def heads(self, ids: Iterable[str]) -> dict[str, Head]:
+        with self._database.begin() as tx:
+            return {row[0]: _head(row) for row in tx.execute(self._sql.heads, {"ids": sorted(set(ids))})}
+
+    def claim(self, heads: Sequence[Head], *, worker: str) -> None:
+        if not heads:
+            return
+        with self._database.begin() as tx:
+            tx.execute(self._sql.claim, {"ids": [head.id for head in heads], "by": worker})
+            self._count((head.queue, head.status, Status.DEQUEUED) for head in heads)
+
+    def change(self, changes: Sequence[Change]) -> None:
+        by_columns: defaultdict[tuple[str, ...], list[dict[str, Any]]] = defaultdict(list)
+        for change in changes:
+            by_columns[tuple(change.values)].append({"of": change.head.id, **_plain(change.values)})
+        with self._database.begin() as tx:
+            for rows in by_columns.values():
+                tx.execute(self._sql.change, rows)
+            self._count((c.head.queue, c.head.status, c.status) for c in changes if "status" in c.values)
+
+    def _count(self, steps: Iterable[tuple[str, Status, Status]]) -> None:
+        with self._database.begin() as tx:
+            for (queue, before, after), n in Counter(steps).items():
+                tx.count(queue, str(int(before)), -n)
+                tx.count(queue, str(int(after)), n)
+
+    def relayed(self, ids: Sequence[str], at: int) -> None:
+        with self._database.begin() as tx:
+            tx.execute(self._sql.relayed, {"ids": ids, "at": at})
+
+    def note(self, attempts: Sequence[Attempt]) -> None:
+        if attempts:
+            with self._database.begin() as tx:
+                tx.execute(self._sql.note, [msgspec.structs.asdict(a) | {"cause": a.cause.value} for a in attempts])
+
+    def delete(self, ids: Sequence[str]) -> int:
+        return self.turn(lambda: self._delete(ids))
+
+    def _delete(self, ids: Sequence[str]) -> int:
+        gone = self.heads(ids)
+        with self._database.begin() as tx:
+            tx.execute(self._sql.delete_attempts, {"ids": list(gone)})
+            tx.execute(self._sql.delete, {"ids": list(gone)})
+            for head in gone.values():
+                tx.count(head.queue, str(int(head.status)), -1)
+        return len(gone)
+
+    def entry(self, task_id: str) -> Entry | None:
+        found = self._rows(self._sql.one, {"id": task_id})
+        return _entry(found[0], Entry.__struct_fields__) if found else None
+
+    def statuses(self, ids: Sequence[str]) -> dict[str, Status]:
+        return {i: STATUSES[status] for i, status in self._rows(self._sql.statuses, {"ids": ids})}
+
+    def cancel_flags(self, ids: Sequence[str]) -> set[str]:
+        return {i for (i,) in self._rows(self._sql.cancel_flags, {"ids": ids})}
+
+    def attempts(self, task_id: str) -> list[Attempt]:
+        found = (row._asdict() for row in self._rows(self._sql.attempts, {"id": task_id}))
+        return [Attempt(**values | {"cause": Cause(values["cause"])}) for values in found]
+
+    def children(self, task_id: str) -> list[Entry]:
+        return [_entry(row, LISTED) for row in self._rows(self._sql.children, {"parent": task_id})]
+
+    def unrelayed(self, *, before: int, queue: str | None, limit: int) -> list[Entry]:
+        found = self._rows(self._sql.unrelayed, {"before": before, "queue": queue, "limit": limit})
+        return [_entry(row, Entry.__struct_fields__) for row in found]
+
+    def page(self, query: Query) -> Page:
+        found = self._rows(searching.page(query, self._database.tables.entry), None)
+        entries = tuple(_entry(row, LISTED) for row in found[: query.limit])
+        return Page(entries, query.cursor(entries[-1]) if len(found) > query.limit else None)
+
+    def stats(self, owner: str | None) -> dict[str, dict[Status, int]]:
+        statement = self._sql.counts if owner is None else self._sql.counts_of_owner
+        found: defaultdict[str, dict[Status, int]] = defaultdict(dict)
+        for queue, status, n in self._rows(statement, {"owner": owner} if owner is not None else None):
+            if n:
+                found[queue][Status(int(status))] = int(n)
+        return dict(found)
+
+    def with_open_children(self, ids: Sequence[str]) -> set[str]:
+        return {i for (i,) in self._rows(self._sql.with_open_children, {"ids": ids})}
+
+    def child_counts(self, parent_id: str) -> dict[Status, int]:
+        return {STATUSES[status]: n for status, n in self._rows(self._sql.child_counts, {"parent": parent_id})}
+
+    def child_ids(self, parent_id: str, statuses: Sequence[Status], limit: int) -> list[str]:
+        wanted = {"parent": parent_id, "statuses": [int(s) for s in statuses], "limit": limit}
+        return [i for (i,) in self._rows(self._sql.child_ids, wanted)]
+
+    def child_reports(self, parent_id: str, status: Status) -> list[tuple[str, bytes | None]]:
+        found = self._rows(self._sql.child_reports, {"parent": parent_id, "status": int(status)})
+        return [(i, report) for i, report in found]
+
+    def child_heads(self, parents: Sequence[str]) -> list[Head]:
+        return [_head(row) for row in self._rows(self._sql.child_heads, {"ids": parents})]
+
+    def parents_among_children(self, parent_id: str) -> list[str]:
+        return [i for (i,) in self._rows(self._sql.parents_among_children, {"parent": parent_id})]
+
+    def ended(self, status: Status, *, after: str, below: str, limit: int) -> list[Head]:
+        wanted = {"status": int(status), "after": after, "below": below, "limit": limit}
+        return [_head(row) for row in self._rows(self._sql.ended, wanted)]
+
+    def close(self) -> None:
+        self._database.close()
+
+    def _rows(self, statement: sa.Executable, parameters: Mapping[str, Any] | None) -> Sequence[Any]:
+        with self._database.read() as connection:
+            return connection.execute(statement, parameters).all()
+
+
+def _row(entry: Entry) -> dict[str, Any]:
+    return _plain(msgspec.structs.asdict(entry))
+
+
+def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Enums and flags as the integers that every driver takes."""
+    row = dict(values)
+    for column in ("status", *FLAGS):
+        if column in row:
+            row[column] = int(row[column])
+    return row
+
+
+def _head(row: Sequence[Any]) -> Head:
+    i, queue, status, fence, attempts, crashes, parent, master, has_children, cancel, *rest = row
+    return Head(
+        i,
+        queue,
+        STATUSES[status],
+        fence,
+        attempts,
+        crashes,
+        parent,
+        bool(master),
+        bool(has_children),
+        bool(cancel),
+        *rest,
+    )
+
+
+def _entry(row: Sequence[Any], fields: Sequence[str]) -> Entry:
+    values = dict(zip(fields, row, strict=True))
+    values["status"] = STATUSES[values["status"]]
+    for flag in FLAGS:
+        values[flag] = bool(values[flag])
+    return Entry(**values)

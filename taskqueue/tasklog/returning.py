@@ -1,0 +1,117 @@
+"""What goes back to its queue: released by its worker, or recovered from a worker that is no more (P3, P4)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from taskqueue import codec
+from taskqueue.message import Lost
+from taskqueue.report import Report
+from taskqueue.status import HELD, Status
+from taskqueue.tasklog.entry import Attempt, Cause
+from taskqueue.tasklog.parents import conclude
+from taskqueue.tasklog.store import Change, EntryStore, Head
+
+MAX_CRASHES = 3
+CANCELLED_ON_RETURN = codec.encode_report(
+    Report.error("Cancelled: it came back from its worker and does not run again.")
+)
+
+
+def returned(head: Head, now: int, *, due_at: int | None = None) -> dict[str, Any]:
+    """What an entry that goes back becomes: enqueued, or cancelled if that was asked for (P12: it never starts)."""
+    values = {"worker": None, "started_at": None, "progress": None}
+    if head.cancel_requested:
+        return values | {"status": Status.CANCELLED, "finished_at": now, "report": CANCELLED_ON_RETURN}
+    return values | {"status": Status.ENQUEUED, "due_at": due_at}
+
+
+def release(store: EntryStore, claims: Mapping[str, int], *, cause: Cause | None, detail: str, now: int) -> set[str]:
+    """Give back what these fences hold; the ids that went back, now or by the same fence before (R4)."""
+    heads = {i: head for i, head in store.heads(claims).items() if head.fence == claims[i]}
+    held = [head for head in heads.values() if head.status in HELD]
+    if cause is not None:
+        store.note([_attempt(h, cause, detail, now) for h in held if h.status is Status.RUNNING])
+    conclude(store, [Change(head, returned(head, now)) for head in held], now=now)
+    return {h.id for h in heads.values() if h.status in HELD or h.status is Status.ENQUEUED}
+
+
+class Death(msgspec.Struct, frozen=True):
+    """How a lost entry's worker ended, as far as it concerns the entry."""
+
+    cause: Cause
+    detail: str
+    #: the entry was running, so an attempt is over
+    interrupted: bool
+    #: this death counts against the entry (R5)
+    counts: bool
+
+
+def lost(
+    store: EntryStore,
+    recovered: Sequence[Lost],
+    *,
+    running: Mapping[str, str],
+    max_crashes: Mapping[str, int],
+    now: int,
+) -> list[Lost]:
+    """Take back what the broker recovered; those whose message must go (see `TaskLogBroker.lost`)."""
+    heads = {i: head for i, head in store.heads(one.id for one in recovered).items() if head.status in HELD}
+    deaths = {one.id: _death(heads[one.id], one, running) for one in recovered if one.id in heads}
+    changes = [_after(heads[i], death, max_crashes, now) for i, death in deaths.items()]
+    store.note(list(_interrupted(changes, deaths, now)))
+    conclude(store, changes, now=now)
+    gone = {change.head.id for change in changes if change.status.ended}
+    return [one for one in recovered if one.id in gone]
+
+
+def _death(head: Head, one: Lost, running: Mapping[str, str]) -> Death:
+    if one.id in running:
+        return Death(Cause.CRASH, running[one.id], interrupted=True, counts=True)
+    was_running = head.status is Status.RUNNING
+    if was_running and one.only_one:
+        return Death(Cause.HOST_LOST, "its lease ended without a word from its worker", interrupted=True, counts=True)
+    return Death(Cause.LEASE_LOST, "its lease ended", interrupted=was_running, counts=False)
+
+
+def _after(head: Head, death: Death, max_crashes: Mapping[str, int], now: int) -> Change:
+    crashes = head.crashes + death.counts
+    # The start of what was running may not have been written yet.
+    attempts = head.attempts + (death.interrupted and head.status is Status.DEQUEUED)
+    counters = {"crashes": crashes, "attempts": attempts}
+    if death.counts and crashes > max_crashes.get(head.queue, MAX_CRASHES):
+        report = codec.encode_report(_crash_report(death, crashes=crashes, attempts=attempts))
+        # A late report of the run that is given up here must not bring the entry back to life: hence the next fence.
+        failed = {"status": Status.FAILED, "finished_at": now, "fence": head.fence + 1, "report": report}
+        return Change(head, counters | failed)
+    return Change(head, returned(head, now) | counters)
+
+
+def _crash_report(death: Death, *, crashes: int, attempts: int) -> Report:
+    return Report.error(
+        f"Its worker died under it {crashes:,} times, so it is not run again. Attempt {attempts}: {death.detail}.",
+        {"cause": death.cause.value, "detail": death.detail, "attempt": attempts, "crashes": crashes},
+    )
+
+
+def _interrupted(changes: Sequence[Change], deaths: Mapping[str, Death], now: int) -> Iterable[Attempt]:
+    for change in changes:
+        death = deaths[change.head.id]
+        if death.interrupted:
+            yield _attempt(change.head, death.cause, death.detail, now, attempt=change.values["attempts"])
+
+
+def _attempt(head: Head, cause: Cause, detail: str, now: int, *, attempt: int | None = None) -> Attempt:
+    return Attempt(
+        task_id=head.id,
+        fence=head.fence,
+        attempt=head.attempts if attempt is None else attempt,
+        cause=cause,
+        detail=detail,
+        worker=head.worker,
+        started_at=head.started_at,
+        ended_at=now,
+    )

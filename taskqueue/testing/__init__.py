@@ -1,0 +1,1 @@
+"""Tools for the suites of applications: queueing without a server."""

@@ -1,0 +1,120 @@
+"""What the parts of one worker share: its name, its queues, its clock, its place in the register."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from random import Random
+
+from taskqueue.clock import Clock
+from taskqueue.database import incarnations
+from taskqueue.database.engine import Database
+from taskqueue.errors import Deposed
+from taskqueue.ids import new_id
+from taskqueue.queue import Queue
+from taskqueue.registry import Registry
+from taskqueue.selectors import Selector
+from taskqueue.worker.inbox import Work
+from taskqueue.worker.interrupt import Interrupter
+from taskqueue.worker.orders import Orders
+from taskqueue.worker.presence import Presence
+from taskqueue.worker.scorecard import Scorecard
+from taskqueue.worker.station import Station
+from taskqueue.worker.watch import Watch
+
+
+class Crew:
+    """One worker's shared parts, and its incarnation: one life, one id, in every database that it works on."""
+
+    def __init__(
+        self,
+        queues: Sequence[Queue],
+        selector: Selector,
+        registry: Registry,
+        *,
+        clock: Clock,
+        databases: Sequence[Database] = (),
+        stem: Path | None = None,
+        chores: Callable[[], None] = lambda: None,
+        slot: str | None = None,
+    ) -> None:
+        self.host = socket.gethostname()
+        self.slot = slot or f"{self.host}:{os.getpid()}"
+        self.clock = clock
+        self.random = Random()
+        self.registry = registry
+        self.selector = selector
+        self.stations = [Station(queue, random=self.random) for queue in queues]
+        self._by_name = {station.queue.name: station for station in self.stations}
+        self.orders = Orders()
+        self.interrupter = Interrupter()
+        self.watch = Watch(self.interrupter, clock)
+        self.lease = min(queue.limits.lease for queue in queues)
+        self.incarnation = ""
+        self._databases = databases
+        self._stem = stem
+        self._presence: Presence | None = None
+        self._chores = chores
+        self.scorecard: Scorecard | None = None
+
+    def station_of(self, work: Work) -> Station:
+        """The station of a work's queue."""
+        return self._by_name[work.queue.name]
+
+    def join(self) -> None:
+        """Begin a new incarnation: registered before it may claim (R1), its scorecard in place before that."""
+        if self._presence is not None:
+            self._presence.leave()
+        self.incarnation = new_id()
+        if self._stem is not None:
+            self._presence = Presence(self._stem, self.incarnation, slot=self.slot)
+            self.scorecard = self._presence.scorecard
+        for station in self.stations:
+            station.queue.broker.owner = self.incarnation
+        for database in self._databases:
+            incarnations.register(
+                database,
+                self.incarnation,
+                slot=self.slot,
+                host=self.host,
+                pid=os.getpid(),
+                kind="worker",
+                queues=list(self._by_name),
+                lease=self.lease,
+            )
+
+    def renew(self, lease: float) -> None:
+        """Say that this incarnation lives. Raises Deposed if it was declared dead."""
+        for database in self._databases:
+            if not incarnations.renew(database, self.incarnation, lease=lease):
+                raise Deposed(f"worker {self.slot} was declared dead")
+
+    def leave(self) -> None:
+        """End this incarnation in good order: it holds nothing any more."""
+        for database in self._databases:
+            incarnations.remove(database, [self.incarnation])
+        if self._presence is not None:
+            self._presence.leave()
+            self._presence = None
+
+    def peers(self, queue: str) -> int:
+        """How many workers serve that queue, this one among them."""
+        return max((incarnations.peers(database, queue) for database in self._databases), default=1)
+
+    def chores(self) -> None:
+        """What somebody must do every second (the keeper's duties, and reading which queues are paused)."""
+        self._chores()
+        paused: set[str] = set()
+        for database in self._databases:
+            paused |= incarnations.paused_queues(database)
+        for station in self.stations:
+            station.paused = station.queue.name in paused
+
+    def note(self, **changes: object) -> None:
+        """Write on the scorecard, if there is one."""
+        if self.scorecard is not None:
+            self.scorecard.update(**changes)
+
+

@@ -1,0 +1,193 @@
+"""What passes between the lifeline and the task thread: unstarted work one way, outcomes the other.
+
+Starting a task and withdrawing it use the same lock (R6), so a task is either started or given back, never both.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable
+
+import msgspec
+
+from taskqueue.clock import Clock
+from taskqueue.codec import DecodedTask
+from taskqueue.errors import TaskQueueError
+from taskqueue.queue import Finished, Held, Queue
+from taskqueue.tasklog.entry import Outcome
+
+
+class Work(msgspec.Struct):
+    """One held delivery in a worker, decoded; `problem` says why it cannot run."""
+
+    queue: Queue
+    held: Held
+    #: what is known of it even where it cannot be decoded
+    name: str
+    parent_id: str | None
+    master_status: bool
+    decoded: DecodedTask | None
+    problem: TaskQueueError | None
+    timeout: float
+    #: until then (monotonic) the lease holds; moved on at each renewal
+    lease_end: float
+    cancelled: bool = False
+    #: it created children in this run
+    parented: bool = False
+    #: what it last said of its progress, not stored yet
+    progress: bytes | None = None
+    #: when it started (monotonic), 0 before; and the interrupter's number of the run
+    started: float = 0.0
+    run: int = 0
+
+    @property
+    def id(self) -> str:
+        """The task's id."""
+        return self.held.delivery.id
+
+class Inbox:
+    """The locked desk between the two threads. `poke` wakes the lifeline."""
+
+    def __init__(self, clock: Clock, poke: Callable[[], None]) -> None:
+        self._clock = clock
+        self._poke = poke
+        self._change = threading.Condition()
+        self._ready: deque[Work] = deque()
+        self._finished: list[tuple[Work, Outcome]] = []
+        self._low = 0
+        self._closed = False
+        self.current: Work | None = None
+        self.taken = 0
+        #: how many tasks may still be taken; None: any number
+        self.quota: int | None = None
+        self.oldest_finished = 0.0
+
+    # The task thread
+
+    def take(self) -> Work | None:
+        """The next task to run; waits for one. None: the worker stops."""
+        with self._change:
+            while True:
+                if self._closed or self.quota == 0:
+                    return None
+                work = self._next()
+                if work is not None:
+                    return self._begin(work)
+                self._poke()
+                self._change.wait()
+
+    def _next(self) -> Work | None:
+        now = self._clock.monotonic()
+        while self._ready:
+            work = self._ready.popleft()
+            # A lease that has ended admits no start; its message is another worker's by now.
+            if work.lease_end > now:
+                return work
+        return None
+
+    def _begin(self, work: Work) -> Work:
+        self.taken += 1
+        if self.quota is not None:
+            self.quota -= 1
+        work.started = self._clock.monotonic()
+        self.current = work
+        if len(self._ready) == self._low:
+            self._poke()
+        return work
+
+    def done(self, work: Work, outcome: Outcome | None) -> None:
+        """The current task is over; None: nothing of it may be written."""
+        with self._change:
+            self.current = None
+            if outcome is not None:
+                if not self._finished:
+                    self.oldest_finished = self._clock.monotonic()
+                self._finished.append((work, outcome))
+
+    def flushed(self) -> None:
+        """Wait until every outcome is stored (`commit = "each"`)."""
+        with self._change:
+            self._poke()
+            self._change.wait_for(lambda: not self._finished and not self._storing)
+
+    _storing = False
+
+    # The lifeline
+
+    def put(self, works: Iterable[Work]) -> None:
+        """Add work; the task thread is woken. The lifeline is poked when half of it is left."""
+        with self._change:
+            self._ready.extend(works)
+            self._low = len(self._ready) // 2
+            self._change.notify_all()
+
+    def withdraw(self, keep: Callable[[Work], bool] = lambda _: False) -> list[Work]:
+        """Take back the unstarted work that `keep` does not want."""
+        with self._change:
+            back = [work for work in self._ready if not keep(work)]
+            self._ready = deque(work for work in self._ready if keep(work))
+            return back
+
+    def collect(self) -> list[tuple[Work, Outcome]]:
+        """The outcomes to be stored now; tell `stored` or `put_back` about them."""
+        with self._change:
+            finished, self._finished = self._finished, []
+            self._storing = bool(finished)
+            return finished
+
+    def stored(self) -> None:
+        """What was collected is in the store."""
+        with self._change:
+            self._storing = False
+            self._change.notify_all()
+
+    def put_back(self, finished: list[tuple[Work, Outcome]]) -> None:
+        """What was collected could not be stored; it waits for the store's return (P15)."""
+        with self._change:
+            self._storing = False
+            self._finished[:0] = finished
+            if finished:
+                self.oldest_finished = self._clock.monotonic()
+
+    def close(self) -> None:
+        """Hand out nothing more."""
+        with self._change:
+            self._closed = True
+            self._change.notify_all()
+
+    @property
+    def closed(self) -> bool:
+        """No task will be handed out any more."""
+        return self._closed or self.quota == 0
+
+    @property
+    def ready(self) -> list[Work]:
+        """The unstarted work, in order."""
+        with self._change:
+            return list(self._ready)
+
+    @property
+    def waiting(self) -> int:
+        """How many are unstarted."""
+        return len(self._ready)
+
+    @property
+    def running_low(self) -> bool:
+        """Half of the last batch is gone."""
+        return len(self._ready) <= self._low
+
+    @property
+    def pending(self) -> int:
+        """Outcomes not stored yet."""
+        return len(self._finished)
+
+    @property
+    def idle(self) -> bool:
+        """Nothing runs and nothing is ready to run."""
+        return self.current is None and not self._ready
+
+
+def finished_of(pairs: Iterable[tuple[Work, Outcome]]) -> list[Finished]:
+    """The queue's form of worked-off pairs."""
+    return [Finished(work.held.delivery, outcome) for work, outcome in pairs]

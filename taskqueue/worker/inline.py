@@ -1,0 +1,54 @@
+"""Running tasks at once, in the caller: what enqueuing into memory does (R18)."""
+
+from __future__ import annotations
+
+import threading
+
+from taskqueue.clock import Clock
+from taskqueue.queue import Finished, Queue
+from taskqueue.registry import Registry
+from taskqueue.worker.inbox import Work
+from taskqueue.worker.run import Run, Spawn
+from taskqueue.worker.runner import Runner
+from taskqueue.worker.unpack import unpack
+
+FOREVER = float("inf")
+
+
+class Inline:
+    """Works a queue off in the calling thread, one task after the other, in order.
+
+    What a task enqueues runs after it, not inside it: a thread that is working a queue off does not begin again.
+    """
+
+    def __init__(self, registry: Registry, clock: Clock, *, spawn: Spawn) -> None:
+        self._registry = registry
+        self._clock = clock
+        self._spawn = spawn
+        self._busy = threading.local()
+
+    def __call__(self, queue: Queue) -> None:
+        """Run what waits in `queue`, and what that enqueues into it."""
+        if getattr(self._busy, "on", False):
+            return
+        self._busy.on = True
+        runner = Runner(self._clock, self._context_of)
+        try:
+            self._drain(queue, runner)
+        finally:
+            self._busy.on = False
+            runner.close()
+
+    def _drain(self, queue: Queue, runner: Runner) -> None:
+        finished: list[Finished] = []
+        while True:
+            turn = queue.turn(finished, limit=1, lease=queue.limits.lease, worker="inline")
+            if not turn.held:
+                return
+            (held,) = turn.held
+            work = unpack(queue, held, self._registry, FOREVER)
+            outcome = runner.run(work)
+            finished = [Finished(held.delivery, outcome)] if outcome is not None else []
+
+    def _context_of(self, work: Work) -> Run:
+        return Run(work, worker="inline", spawn=self._spawn, stopping=lambda: False)

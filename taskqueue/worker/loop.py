@@ -1,0 +1,87 @@
+"""A worker: the task thread's loop, with the lifeline beside it.
+
+    take -> run -> done, until the inbox is closed
+
+Everything else (leases, reports, signals, limits) is the lifeline's.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+
+from taskqueue.errors import EXIT_FAILED
+from taskqueue.hooks import HOOKS
+from taskqueue.tasklog.entry import Outcome
+from taskqueue.worker.crew import Crew
+from taskqueue.worker.inbox import Inbox, Work
+from taskqueue.worker.leaving import Leaving, Limits
+from taskqueue.worker.lifeline import Lifeline
+from taskqueue.worker.run import Run, Spawn
+from taskqueue.worker.runner import Runner
+from taskqueue.worker.scorecard import State
+
+log = logging.getLogger(__name__)
+
+#: the interpreter's thread switch, in seconds: the lifeline must not wait 5 ms for each answer of its store while
+#: short tasks hold the interpreter
+SWITCH = 0.001
+
+
+class Worker:
+    """Leases tasks of its queues, runs them one after the other, reports."""
+
+    def __init__(self, crew: Crew, limits: Limits, *, spawn: Spawn) -> None:
+        self._crew = crew
+        self._spawn = spawn
+        self._inbox = Inbox(crew.clock, crew.orders.poke)
+        self._leaving = Leaving(crew.orders, crew.clock, crew.interrupter, limits, crew.stations)
+        self._leaving.before_exit = lambda: crew.note(leaving=True)
+        self._inbox.quota = self._leaving.quota
+        self._runner = Runner(crew.clock, self._context_of, interrupter=crew.interrupter, random=crew.random)
+
+    def run(self) -> int:
+        """Work until told to stop, or through; the exit code (0, 75 to be recycled, 1 if something broke)."""
+        crew = self._crew
+        crew.orders.install()
+        crew.interrupter.install()
+        sys.setswitchinterval(SWITCH)
+        crew.join()
+        lifeline = Lifeline(crew, self._inbox, self._leaving)
+        try:
+            HOOKS.started()
+            lifeline.start()
+            self._work()
+            lifeline.join()
+            HOOKS.stopped()
+        finally:
+            self._runner.close()
+            crew.orders.restore()
+        return EXIT_FAILED if lifeline.failure else self._leaving.exit_code
+
+    def _work(self) -> None:
+        while (work := self._inbox.take()) is not None:
+            self._begin(work)
+            outcome: Outcome | None = None
+            try:
+                outcome = self._runner.run(work)
+            finally:
+                self._inbox.done(work, outcome)
+            self._crew.note(state=State.IDLE, task_id="", deadline=0.0)
+            if work.queue.limits.commit_each:
+                self._inbox.flushed()
+        self._crew.orders.poke()
+
+    def _begin(self, work: Work) -> None:
+        claim = work.held.claim
+        self._crew.note(
+            state=State.RUNNING,
+            task_id=work.id,
+            fence=claim.fence,
+            attempt=claim.attempts + 1,
+            since=work.started,
+            deadline=work.started + work.timeout if work.timeout else 0.0,
+        )
+
+    def _context_of(self, work: Work) -> Run:
+        return Run(work, worker=self._crew.slot, spawn=self._spawn, stopping=lambda: self._leaving.told)

@@ -1,0 +1,150 @@
+"""From what a run did to what is written about it. Pure: no clock, no store, no task code."""
+
+from __future__ import annotations
+
+import traceback
+
+from taskqueue import codec
+from taskqueue.errors import EncodingError
+from taskqueue.report import Report
+from taskqueue.status import Status
+from taskqueue.tasklog.entry import Attempt, Cause, Outcome
+from taskqueue.worker.inbox import Work
+
+#: longest traceback in a report, and largest encoded report, in bytes
+MAX_TRACEBACK = 16 * 1024
+MAX_REPORT = 1024 * 1024
+
+
+def report_of(value: object) -> Report:
+    """A task's answer as a report: what is no `Report` is a success with the value as its data."""
+    return value if isinstance(value, Report) else Report.success(data=value)
+
+
+def ended(work: Work, report: Report, *, at: int, started: int | None = None) -> Outcome:
+    """The task ran to its end and answered; a report that contains an error means FAILED."""
+    try:
+        encoded = codec.encode_report(report)
+        if len(encoded) > MAX_REPORT:
+            raise EncodingError(
+                f"the report has {len(encoded):,} bytes, a task log keeps {MAX_REPORT:,}; store the data elsewhere "
+                "and return a reference"
+            )
+    except EncodingError as error:
+        report = Report.error(f"The task ran to its end, but its result cannot be stored: {error}")
+        encoded = codec.encode_report(report)
+    status = Status.FAILED if report.failed else Status.COMPLETED
+    return _outcome(work, status, at=at, started=started, report=encoded)
+
+
+def failed(work: Work, report: Report, *, at: int, started: int | None = None, cause: Cause | None = None) -> Outcome:
+    """The task failed for good. With a `cause` the attempt is kept too."""
+    encoded = codec.encode_report(report)
+    attempt = _attempt(work, cause, report.message, at=at, started=started) if cause else None
+    return _outcome(work, Status.FAILED, at=at, started=started, report=encoded, attempt=attempt)
+
+
+def again(work: Work, report: Report, cause: Cause, *, delay: float, at: int, started: int) -> Outcome:
+    """The task runs again after `delay` seconds; this attempt stays visible with its cause."""
+    encoded = codec.encode_report(report)
+    attempt = _attempt(work, cause, report.message, at=at, started=started, report=encoded)
+    return _outcome(work, Status.ENQUEUED, at=at, started=started, delay=delay, attempt=attempt)
+
+
+def stopped(work: Work, *, at: int, started: int) -> Outcome:
+    """The worker had to leave: back to the queue, and it counts as no attempt (P4)."""
+    attempt = _attempt(work, Cause.STOPPED, "the worker was told to leave at once", at=at, started=started)
+    return _outcome(work, Status.ENQUEUED, at=at, attempt=attempt)
+
+
+def cancelled(work: Work, *, at: int, started: int | None = None) -> Outcome:
+    """The task never starts, or agreed to stop (P12)."""
+    text = "cancelled while it ran" if started else "cancelled before it started"
+    return _outcome(work, Status.CANCELLED, at=at, started=started, report=codec.encode_report(Report.info(text)))
+
+
+def not_known_here(work: Work, *, delay: float, since: int, at: int) -> Outcome:
+    """No task of that name in this worker: another, newer one may know it (P7)."""
+    return _outcome(work, Status.ENQUEUED, at=at, delay=delay, unknown_since=since)
+
+
+def exception_report(error: BaseException, *, skip: str) -> Report:
+    """Type, text and traceback of an exception, the traceback capped from its middle (P9).
+
+    Frames of the file `skip` at the top (our own) are left out.
+    """
+    frames = error.__traceback__
+    while frames is not None and frames.tb_frame.f_code.co_filename == skip:
+        frames = frames.tb_next
+    text = _storable("".join(traceback.format_exception(type(error), error, frames)))
+    if len(text) > MAX_TRACEBACK:
+        half = MAX_TRACEBACK // 2
+        text = f"{text[:half]}\n... {len(text) - MAX_TRACEBACK:,} characters left out ...\n{text[-half:]}"
+    name = type(error).__qualname__
+    module = type(error).__module__
+    kind = name if module in ("builtins", "taskqueue.errors") else f"{module}.{name}"
+    message = _capped(_storable(_text(error)))
+    return Report.error(f"{kind}: {message}" if message else kind, {"type": kind, "traceback": text})
+
+
+def _text(error: BaseException) -> str:
+    try:
+        return str(error)
+    except Exception as another:  # an application's own __str__
+        return f"(its text cannot be shown: {type(another).__qualname__})"
+
+
+def _storable(text: str) -> str:
+    """Without what no store takes: NUL characters and lone surrogates."""
+    return text.replace("\0", "\\0").encode("utf-8", "backslashreplace").decode()
+
+
+def _capped(text: str, most: int = 2000) -> str:
+    return text if len(text) <= most else f"{text[:most]} ... ({len(text):,} characters)"
+
+
+def _attempt(
+    work: Work, cause: Cause, detail: str, *, at: int, started: int | None, report: bytes | None = None
+) -> Attempt:
+    claim = work.held.claim
+    return Attempt(
+        task_id=work.id,
+        fence=claim.fence,
+        attempt=claim.attempts + 1,
+        cause=cause,
+        detail=detail,
+        started_at=started,
+        ended_at=at,
+        report=report,
+    )
+
+
+def _outcome(
+    work: Work,
+    status: Status,
+    *,
+    at: int,
+    started: int | None = None,
+    report: bytes | None = None,
+    delay: float = 0.0,
+    unknown_since: int | None = None,
+    attempt: Attempt | None = None,
+) -> Outcome:
+    claim = work.held.claim
+    return Outcome(
+        id=work.id,
+        fence=claim.fence,
+        status=status,
+        queue=work.queue.name,
+        attempts=claim.attempts + (started is not None),
+        crashes=claim.crashes,
+        parent_id=work.parent_id,
+        master_status=work.master_status,
+        has_children=claim.has_children or work.parented,
+        report=report,
+        started_at=started,
+        finished_at=at if status.ended or started else None,
+        delay=delay,
+        unknown_since=unknown_since,
+        attempt=attempt,
+    )

@@ -1,0 +1,85 @@
+"""Proof of death for workers that run alone on one host's store.
+
+Each holds an exclusive `flock` on a file of its own beside the database, for as long as it lives; the kernel lets go
+of it whatever ends the process. Who gets the lock knows that the holder is dead: no process id that was used again, no
+other pid namespace, no clock can say otherwise. The file is also the worker's scorecard, so the finder reads what ran.
+
+The rejected alternative, a pid and its start time looked up in /proc, calls every worker of another container dead.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import mmap
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from taskqueue.worker.scorecard import SIZE, Card, Scorecard
+
+if sys.platform != "win32":
+    import fcntl
+
+
+class Presence:
+    """This worker's file: made, locked and mapped; removed by `leave`."""
+
+    def __init__(self, stem: Path, incarnation: str, *, slot: str) -> None:
+        self.path = stem.with_name(f"{stem.name}-worker-{incarnation}")
+        # Locked and written under another name first: a finder never sees it unlocked while we live.
+        hidden = self.path.with_name(f".{self.path.name}")
+        self._fd = os.open(hidden, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        fcntl.flock(self._fd, fcntl.LOCK_EX)
+        os.ftruncate(self._fd, SIZE)
+        self._map = mmap.mmap(self._fd, SIZE)
+        self.scorecard = Scorecard(self._map)
+        self.scorecard.write(Card(incarnation=incarnation, slot=slot))
+        hidden.rename(self.path)
+        # A child that a task forks must not hold our lock when we are dead.
+        os.register_at_fork(after_in_child=self._let_go)
+
+    def leave(self) -> None:
+        """The worker is gone in good order: nobody needs to look for it."""
+        with contextlib.suppress(FileNotFoundError):
+            self.path.unlink()
+        self._let_go()
+        self._map.close()
+
+    def _let_go(self) -> None:
+        fd, self._fd = self._fd, -1
+        if fd >= 0:
+            os.close(fd)
+
+
+def find_dead(stem: Path) -> Iterator[tuple[str, Card | None]]:
+    """Incarnations whose process is over, with what their scorecard said last.
+
+    The file stays until `bury`, so that a finder that dies itself hides nothing.
+    """
+    for path in sorted(stem.parent.glob(f"{stem.name}-worker-*")):
+        incarnation = path.name.removeprefix(f"{stem.name}-worker-")
+        try:
+            fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+        except FileNotFoundError:
+            continue
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            yield incarnation, _card(fd)
+        except BlockingIOError:
+            continue
+        finally:
+            os.close(fd)
+
+
+def bury(stem: Path, incarnation: str) -> None:
+    """Remove a dead worker's file, after what it held was recovered."""
+    with contextlib.suppress(FileNotFoundError):
+        stem.with_name(f"{stem.name}-worker-{incarnation}").unlink()
+
+
+def _card(fd: int) -> Card | None:
+    if os.fstat(fd).st_size < SIZE:
+        return None
+    with mmap.mmap(fd, SIZE) as buffer:
+        return Scorecard(buffer).read()

@@ -1,0 +1,151 @@
+"""One task run: from work to outcome.
+
+The single `except` for whatever a user's task raises stands here. What was raised *into* the task (`TaskInterrupt`)
+says which of our reasons it was; everything else is the task's own and becomes its report (P9).
+"""
+
+from __future__ import annotations
+
+import inspect
+import logging
+from collections.abc import Callable
+from random import Random
+from typing import Any
+
+from taskqueue import retry
+from taskqueue.clock import Clock
+from taskqueue.codec import DecodedTask
+from taskqueue.context import RunContext, enter, leave
+from taskqueue.errors import LeaseLost, Retry, TaskCancelled, TaskQueueError, TaskTimeout, UnknownTask, WorkerStopping
+from taskqueue.hooks import HOOKS
+from taskqueue.options import TaskOptions, merge
+from taskqueue.report import Report
+from taskqueue.tasklog.entry import Cause, Outcome
+from taskqueue.worker import outcomes
+from taskqueue.worker.coroutines import Coroutines
+from taskqueue.worker.inbox import Work
+from taskqueue.worker.interrupt import Interrupter
+
+log = logging.getLogger("taskqueue.task")
+
+
+class Runner:
+    """Runs work in the calling thread."""
+
+    def __init__(
+        self,
+        clock: Clock,
+        context_of: Callable[[Work], RunContext],
+        *,
+        interrupter: Interrupter | None = None,
+        random: Random | None = None,
+    ) -> None:
+        self._clock = clock
+        self._context_of = context_of
+        self._interrupter = interrupter or Interrupter()
+        self._coroutines = Coroutines(interrupter)
+        self._random = random or Random()
+
+    def run(self, work: Work) -> Outcome | None:
+        """Run the task and say what is to be written; None: nothing may be, the lease is lost."""
+        if work.cancelled:
+            return outcomes.cancelled(work, at=self._clock.micros())
+        if work.decoded is None:
+            return self._refuse(work)
+        token = enter(self._context_of(work))
+        try:
+            return self._run(work, work.decoded)
+        finally:
+            leave(token)
+
+    def _run(self, work: Work, task: DecodedTask) -> Outcome | None:
+        started = self._clock.micros()
+        try:
+            value = self._call(work, task)
+        except BaseException as error:
+            return self._judge(work, task, error, started)
+        return self._answered(work, outcomes.report_of(value), started)
+
+    def close(self) -> None:
+        """Let go of the event loop."""
+        self._coroutines.close()
+
+    def _call(self, work: Work, task: DecodedTask) -> Any:
+        with HOOKS.around(task.definition.around), self._interrupter.task() as work.run:
+            value = task.invoke()
+            return self._coroutines.run(value) if inspect.iscoroutine(value) else value
+
+    def _answered(self, work: Work, report: Report, started: int) -> Outcome:
+        outcome = outcomes.ended(work, report, at=self._clock.micros(), started=started)
+        if report.failed:
+            log.warning("task failed: %s", report.message, extra=_facts(work))
+            HOOKS.failed(report, None)
+        else:
+            log.debug("task completed", extra=_facts(work))
+        return outcome
+
+    def _judge(self, work: Work, task: DecodedTask, error: BaseException, started: int) -> Outcome | None:
+        at = self._clock.micros()
+        match error:
+            case LeaseLost():
+                log.error("lease lost: nothing that this run did is recorded", extra=_facts(work))
+                return None
+            case WorkerStopping():
+                return outcomes.stopped(work, at=at, started=started)
+            case TaskCancelled():
+                return outcomes.cancelled(work, at=at, started=started)
+            case _:
+                return self._failed(work, task, error, started)
+
+    def _failed(self, work: Work, task: DecodedTask, error: BaseException, started: int) -> Outcome:
+        report = _report(error)
+        at = self._clock.micros()
+        cause = Cause.TIMEOUT if isinstance(error, TaskTimeout) else Cause.ERROR
+        attempt = work.held.claim.attempts + 1
+        options = _options(work, task)
+        if retry.wants_retry(error, task.definition, options, attempt):
+            asked = error.delay if isinstance(error, Retry) else None
+            delay = retry.next_delay(options, attempt, self._random.random) if asked is None else asked
+            log.warning("task failed, runs again in %.1f s: %s", delay, report.message, extra=_facts(work))
+            cause = Cause.RETRY if cause is Cause.ERROR else cause
+            return outcomes.again(work, report, cause, delay=delay, at=at, started=started)
+        log.warning("task failed: %s", report.message, extra=_facts(work), exc_info=error)
+        HOOKS.failed(report, error)
+        return outcomes.failed(work, report, at=at, started=started, cause=cause)
+
+    def _refuse(self, work: Work) -> Outcome:
+        """The message cannot be run here (P7)."""
+        problem, at = work.problem, self._clock.micros()
+        assert problem is not None
+        since = work.held.claim.unknown_since or at
+        grace = work.queue.limits.unknown_grace
+        if isinstance(problem, UnknownTask) and at < since + grace * 1e6:
+            waited = (at - since) / 1e6
+            delay = min(60.0, max(1.0, waited / 2), max(0.1, grace - waited))
+            log.warning("%s; given back for %.0f s, a newer worker may know it", problem, delay, extra=_facts(work))
+            return outcomes.not_known_here(work, delay=delay, since=since, at=at)
+        log.error("message refused: %s", problem, extra=_facts(work))
+        return outcomes.failed(work, _refusal(problem), at=at)
+
+
+def _options(work: Work, task: DecodedTask) -> TaskOptions:
+    return merge(merge(task.options, task.definition.options), TaskOptions(retries=work.queue.limits.retries or None))
+
+
+def _report(error: BaseException) -> Report:
+    if isinstance(error, SystemExit):
+        return Report.error(f"the task called sys.exit({error.code!r}); only the task ended, its worker goes on")
+    return outcomes.exception_report(error, skip=__file__)
+
+
+def _refusal(problem: TaskQueueError) -> Report:
+    return Report.error(f"The message was refused: {problem}. It is kept with this entry.")
+
+
+def _facts(work: Work) -> dict[str, object]:
+    return {
+        "task_id": work.id,
+        "task_name": work.name,
+        "queue": work.queue.name,
+        "attempt": work.held.claim.attempts + 1,
+    }

@@ -1,0 +1,114 @@
+"""A worker's scorecard: 256 bytes of shared memory that outlive it.
+
+The worker's working loop writes what it is doing; whoever finds it dead reads what it was doing then. Under a
+supervisor the buffer is a row of its scoreboard; a worker that runs alone maps a file (`taskqueue.worker.presence`).
+The kernel keeps the bytes whatever kills the process.
+
+A row is written between two equal counters, so a torn read shows: `read` returns None and the reader looks again.
+Times are seconds of CLOCK_MONOTONIC, which all processes of a host share.
+"""
+
+from __future__ import annotations
+
+import enum
+import mmap
+import struct
+import threading
+from typing import Any
+
+import msgspec
+
+SIZE = 256
+_ROW = struct.Struct("=I36s64sBBII36sddQ")
+_HEAD = struct.Struct("=I")
+_TAIL_AT = _ROW.size
+
+
+class State(enum.IntEnum):
+    """What the working loop does."""
+
+    BOOT = 0
+    IDLE = 1
+    RUNNING = 2
+    PAUSED = 3
+    STOPPING = 4
+
+
+class Card(msgspec.Struct, frozen=True, kw_only=True):
+    """What a scorecard says. `task_id` is empty between tasks; `deadline` 0 means none."""
+
+    incarnation: str
+    #: what people call the worker
+    slot: str = ""
+    state: State = State.BOOT
+    #: it leaves because it was told to (or recycles): its end counts as nobody's crash (R16)
+    leaving: bool = False
+    fence: int = 0
+    attempt: int = 0
+    task_id: str = ""
+    since: float = 0.0
+    deadline: float = 0.0
+    done: int = 0
+
+
+class Scorecard:
+    """Writer and reader of one row."""
+
+    def __init__(self, buffer: mmap.mmap, *, offset: int = 0) -> None:
+        self._buffer = buffer
+        self._offset = offset
+        self._turn = 0
+        self._lock = threading.Lock()
+        self.card: Card | None = None
+
+    def update(self, **changes: Any) -> None:
+        """Store the row with these fields changed; from any thread of the worker."""
+        with self._lock:
+            assert self.card is not None
+            self.write(msgspec.structs.replace(self.card, **changes))
+
+    def write(self, card: Card) -> None:
+        """Store the row."""
+        self._turn = (self._turn + 1) & 0xFFFFFFFF
+        self.card = card
+        row = _ROW.pack(
+            self._turn,
+            card.incarnation.encode(),
+            card.slot.encode()[:64],
+            card.state,
+            card.leaving,
+            card.fence,
+            card.attempt,
+            card.task_id.encode(),
+            card.since,
+            card.deadline,
+            card.done,
+        )
+        # Tail, body, head, in this order: while a write is under way, or was cut short, head and tail differ.
+        at, body = self._offset, self._offset + _HEAD.size
+        _HEAD.pack_into(self._buffer, at + _TAIL_AT, self._turn)
+        self._buffer[body : at + _TAIL_AT] = row[_HEAD.size :]
+        _HEAD.pack_into(self._buffer, at, self._turn)
+
+    def read(self) -> Card | None:
+        """The row, or None if it is torn or was never written."""
+        raw = bytes(self._buffer[self._offset : self._offset + _TAIL_AT + _HEAD.size])
+        turn, incarnation, slot, state, leaving, fence, attempt, task, since, deadline, done = _ROW.unpack(raw[:_TAIL_AT])
+        if turn == 0 or turn != _HEAD.unpack(raw[_TAIL_AT:])[0]:
+            return None
+        return Card(
+            incarnation=_text(incarnation),
+            slot=_text(slot),
+            state=State(state),
+            leaving=bool(leaving),
+            fence=fence,
+            attempt=attempt,
+            task_id=_text(task),
+            since=since,
+            deadline=deadline,
+            done=done,
+        )
+
+
+def _text(raw: bytes) -> str:
+    return raw.rstrip(b"\0").decode(errors="replace")

@@ -1,0 +1,113 @@
+"""The desk between the lifeline and the task thread: started or given back, never both (R6)."""
+
+from __future__ import annotations
+
+import threading
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from taskqueue.clock import SystemClock
+from taskqueue.worker.inbox import Inbox, Work
+
+CLOCK = SystemClock()
+
+
+def work(number: int, *, lease: float = 60.0) -> Work:
+    held: Any = SimpleNamespace(delivery=SimpleNamespace(id=str(number)))
+    queue: Any = SimpleNamespace(name="q")
+    return Work(queue, held, "t", None, False, None, None, 0.0, CLOCK.monotonic() + lease)
+
+
+@pytest.fixture
+def pokes():
+    return []
+
+
+@pytest.fixture
+def inbox(pokes):
+    return Inbox(CLOCK, lambda: pokes.append(1))
+
+
+def test_work_is_taken_in_order(inbox):
+    inbox.put([work(1), work(2)])
+    assert [inbox.take().id, inbox.take().id] == ["1", "2"]
+
+
+def test_a_closed_inbox_hands_out_nothing(inbox):
+    inbox.put([work(1)])
+    inbox.close()
+    assert inbox.take() is None
+
+
+def test_the_quota_counts_tasks(inbox):
+    inbox.quota = 1
+    inbox.put([work(1), work(2)])
+    assert inbox.take() is not None
+    assert inbox.take() is None
+    assert inbox.closed
+
+
+def test_a_task_whose_lease_has_ended_does_not_start(inbox):
+    inbox.put([work(1, lease=-1.0), work(2)])
+    assert inbox.take().id == "2"
+
+
+def test_a_waiting_task_thread_gets_what_comes(inbox, pokes):
+    taken = []
+    thread = threading.Thread(target=lambda: taken.append(inbox.take()))
+    thread.start()
+    inbox.put([work(1)])
+    thread.join(5)
+    assert [w.id for w in taken] == ["1"]
+
+
+def test_the_lifeline_is_poked_when_half_is_left(inbox, pokes):
+    inbox.put([work(n) for n in range(4)])
+    inbox.take()
+    assert not pokes
+    inbox.take()
+    assert pokes
+
+
+def test_withdrawn_work_is_never_taken_as_well(inbox):
+    """A thousand tasks, one thread that takes and one that withdraws: each ends in one place."""
+    inbox.put([work(n) for n in range(1000)])
+    taken, back = [], []
+
+    def take() -> None:
+        while (got := inbox.take()) is not None:
+            taken.append(got.id)
+            inbox.done(got, None)
+
+    thread = threading.Thread(target=take)
+    thread.start()
+    for n in range(0, 1000, 7):
+        back += [w.id for w in inbox.withdraw(keep=lambda w, n=n: w.id != str(n))]
+    inbox.close()
+    thread.join(5)
+    back += [w.id for w in inbox.withdraw()]
+    assert sorted(taken + back, key=int) == [str(n) for n in range(1000)]
+
+
+def test_outcomes_that_could_not_be_stored_come_back_in_order(inbox):
+    """P15: finished reports are kept."""
+    works = [work(n) for n in range(3)]
+    inbox.put(works)
+    for _ in works:
+        inbox.done(inbox.take(), object())
+    first = inbox.collect()
+    inbox.put_back(first)
+    assert inbox.collect() == first
+
+
+def test_flushed_waits_until_all_is_stored(inbox):
+    inbox.put([work(1)])
+    inbox.done(inbox.take(), object())
+    thread = threading.Thread(target=inbox.flushed)
+    thread.start()
+    inbox.collect()
+    assert thread.is_alive()
+    inbox.stored()
+    thread.join(5)
+    assert not thread.is_alive()

@@ -1,0 +1,65 @@
+"""Signals become orders: state, not events (P5, P6)."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+import pytest
+from taskqueue.worker.orders import Orders, Stop
+
+
+@pytest.fixture
+def orders():
+    orders = Orders()
+    orders.install()
+    yield orders
+    orders.restore()
+
+
+def send(orders: Orders, *names: str) -> Orders:
+    for name in names:
+        os.kill(os.getpid(), getattr(signal, name))
+        orders.obey()
+    return orders
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGINT", "SIGQUIT"])
+def test_one_signal_stops_gracefully(orders, name):
+    assert send(orders, name).stop is Stop.GRACEFUL
+
+
+@pytest.mark.parametrize("second", ["SIGTERM", "SIGINT"])
+def test_a_second_term_or_int_means_now(orders, second):
+    assert send(orders, "SIGTERM", second).stop is Stop.NOW
+
+
+def test_a_second_quit_stays_graceful(orders):
+    assert send(orders, "SIGQUIT", "SIGQUIT").stop is Stop.GRACEFUL
+
+
+def test_usr2_pauses_and_cont_resumes(orders):
+    assert send(orders, "SIGUSR2").paused
+    assert not send(orders, "SIGCONT").paused
+    assert send(orders, "SIGUSR2", "SIGUSR2").paused
+
+
+def test_a_poke_wakes_and_orders_nothing(orders):
+    orders.poke()
+    orders.wait(5)
+    assert orders.obey() == []
+    assert orders.stop is Stop.NO
+
+
+def test_ten_thousand_pokes_do_not_block(orders):
+    for _ in range(100_000):
+        orders.poke()
+    assert orders.obey() == []
+
+
+def test_the_handlers_that_were_there_come_back():
+    before = signal.getsignal(signal.SIGTERM)
+    orders = Orders()
+    orders.install()
+    orders.restore()
+    assert signal.getsignal(signal.SIGTERM) is before
