@@ -25,7 +25,7 @@ def new_id() -> str:
 
 def earliest(micros: int) -> str:
     """The lower bound of all ids made at or after that time: comes before them in any sort by text."""
-    stamp = f"{max(micros, 0) // 1000:012x}"
+    stamp = f"{min(max(micros, 0) // 1000, (1 << 48) - 1):012x}"
     return f"{stamp[:8]}-{stamp[8:]}"
 
 

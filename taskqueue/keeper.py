@@ -98,9 +98,11 @@ class Keeper:
         return list({id(queue.task_log): queue.task_log for queue in self._queues}.values())
 
 
-def _running(card: Card | None, now: float) -> dict[str, str]:
-    """The task that a dead worker ran, with the cause; nothing if it was told to go (P4)."""
-    if card is None or card.leaving or not card.task_id:
+def _running(card: Card | None, now: float) -> dict[str, str] | None:
+    """The task that a dead worker ran, with the cause; none if it was told to go (P4). None: nobody can tell."""
+    if card is None:
+        return None
+    if card.leaving or not card.task_id:
         return {}
     if card.deadline and now >= card.deadline:
         return {card.task_id: f"the worker was ended: the task did not yield at its time limit (worker {card.slot})"}

@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterable
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from functools import partial
-from typing import Any
+from typing import Any, NoReturn
 from uuid import UUID
 
 import msgspec
@@ -43,6 +43,7 @@ class Unfit(Exception):
 
     @property
     def where(self) -> str:
+        """Its place, "" for the value itself."""
         return "".join(reversed(self._steps))
 
 
@@ -79,6 +80,11 @@ def unpack(value: Any, *, depth: int = 0) -> Any:
     return _each_value(value, inner)
 
 
+def unpack_each(values: dict[str, Any]) -> dict[str, Any]:
+    """Each value of its JSON form, by name; raises Unfit, whose place begins with the name."""
+    return _each_value(values, unpack)
+
+
 def is_typed(value: Any) -> bool:
     """Whether only an annotation can bring this value back."""
     return (
@@ -110,25 +116,19 @@ def _each_value(items: dict[str, Any], do: Callable[[Any], Any]) -> dict[str, An
 
 def _check_depth(depth: int) -> None:
     if depth > MAX_DEPTH:
-        raise _too_deep()
-
-
-def _too_deep() -> Unfit:
-    return Unfit(f"it is nested more than {MAX_DEPTH} levels deep")
+        raise Unfit(f"it is nested more than {MAX_DEPTH} levels deep")
 
 
 def _base_of(value: Any) -> type:
     """The kind as which a value of a subclass travels; its own type where only an annotation can bring it back."""
     if is_typed(value):
         return type(value)
-    for kind in _KINDS:
-        if isinstance(value, kind):
-            return kind
-    raise _no_message(value)
+    kind = next((kind for kind in _KINDS if isinstance(value, kind)), None)
+    return kind if kind is not None else _refuse(value)
 
 
-def _no_message(value: Any) -> Unfit:
-    return Unfit(f"a {type(value).__qualname__} cannot be put into a message; pass an id or plain values instead")
+def _refuse(value: Any) -> NoReturn:
+    raise Unfit(f"a {type(value).__qualname__} cannot be put into a message; pass an id or plain values instead")
 
 
 def _pack_dict(value: dict[Any, Any], inner: Callable[[Any], Any]) -> dict[str, Any]:
@@ -143,14 +143,9 @@ def _pack_typed(value: Any, inner: Callable[[Any], Any]) -> Any:
     if isinstance(value, tuple):
         return _each(value, inner)
     try:
-        plain = msgspec.to_builtins(value, builtin_types=_NATIVE, enc_hook=_refuse)
+        return inner(msgspec.to_builtins(value, builtin_types=_NATIVE, enc_hook=_refuse))
     except RecursionError:
-        raise _too_deep() from None
-    return inner(plain)
-
-
-def _refuse(value: Any) -> Any:
-    raise _no_message(value)
+        raise Unfit("it contains itself") from None
 
 
 def _pack_str(value: str) -> str:
@@ -182,14 +177,14 @@ def _pack_datetime(value: datetime) -> dict[str, Any]:
 
 
 def _untag(tag: str, content: Any, inner: Callable[[Any], Any]) -> Any:
-    if tag == "$dict" and isinstance(content, dict):
+    if tag == "$dict" and type(content) is dict:
         return _each_value(content, inner)
+    if tag in _COLLECTORS and type(content) is list:
+        return _collect(_COLLECTORS[tag], _each(content, inner))
+    if tag not in _READERS:
+        raise Unfit(f"unknown kind of value {tag!r}; it may be written by a newer release")
     try:
-        if tag in _COLLECTORS:
-            return _collect(_COLLECTORS[tag], _each(content, inner))
         return _READERS[tag](content)
-    except KeyError:
-        raise Unfit(f"unknown kind of value {tag!r}; it may be written by a newer release") from None
     except (ValueError, TypeError, AttributeError, ArithmeticError):
         raise Unfit(f"{str(content)[:50]!r} is no {tag[1:]}") from None
 
@@ -199,6 +194,10 @@ def _collect(kind: type, items: list[Any]) -> Any:
         return kind(items)
     except TypeError:  # members that an annotation has yet to make hashable, e.g. frozen dataclasses
         return items
+
+
+def _not_this(content: Any) -> Any:
+    raise TypeError(content)  # a collection of another form than _untag has looked for
 
 
 def _read_datetime(text: str) -> datetime:
@@ -223,6 +222,10 @@ _LEAVES: dict[type, Callable[[Any], Any]] = {
     bytes: lambda value: {"$bytes": base64.b64encode(value).decode()},
 }
 _READERS: dict[str, Callable[[Any], Any]] = {
+    "$dict": _not_this,
+    "$tuple": _not_this,
+    "$set": _not_this,
+    "$frozenset": _not_this,
     "$datetime": _read_datetime,
     "$date": date.fromisoformat,
     "$time": time.fromisoformat,

@@ -8,8 +8,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import sqlalchemy as sa
-
 from taskqueue.brokers.statements import ALONE, Statements
 from taskqueue.clock import Clock
 from taskqueue.database.engine import Database, Transaction
@@ -112,6 +110,6 @@ class Moves:
             self._wakeup.announce(tx, self._queue, woken)
 
 
-def _delivery(row: sa.Row[Any]) -> Delivery:
+def _delivery(row: Sequence[Any]) -> Delivery:
     lane, number, task_id, alone, body = row
     return Delivery(task_id, body, str(number), lane // 2, bool(alone))

@@ -131,8 +131,8 @@ class RdsQueueBroker:
         with self.database.begin() as tx:
             # First who may claim, then what was claimed: a claim still on its way finds its right gone (R1).
             incarnations.remove(self.database, owners)
-            over = {"queue": self.queue, "owners": list(owners), "now": self.database.dialect.lease_now(tx.connection)}
-            rows = tx.execute(self._sql.over, over).all()
+            over = {"owners": list(owners), "now": self.database.dialect.lease_now(tx.connection)}
+            rows = tx.execute(self._sql.over, over | {"queue": self.queue}).all()
             suspects = {row.owner for row in rows if row.held > 1}
             if suspects:
                 tx.execute(self._sql.suspect, over | {"suspects": list(suspects)})
@@ -162,8 +162,8 @@ class RdsQueueBroker:
             return None if due is None else max(0.0, (due - self.database.dialect.due_now(connection)) / 1e6)
 
     def depth(self) -> Depth:
-        counts = tally.sums(self.database, self.queue)
-        return Depth(*(counts.get((self.queue, what), 0) for what in ("waiting", "delayed", "leased")))
+        counts = {what: total for (_, what), total in tally.sums(self.database, self.queue).items()}
+        return Depth(counts.get("waiting", 0), counts.get("delayed", 0), counts.get("leased", 0))
 
     def close(self) -> None:
         if self._registered:

@@ -66,22 +66,27 @@ class DecodedTask(msgspec.Struct, frozen=True):
 
     @property
     def id(self) -> str:
+        """The task's id."""
         return self.header.id
 
     @property
     def name(self) -> str:
+        """What the message calls the task."""
         return self.header.name
 
     @property
     def owner(self) -> str | None:
+        """Whose task it is."""
         return self.header.owner
 
     @property
     def parent_id(self) -> str | None:
+        """The task that created it."""
         return self.header.parent_id
 
     @property
     def master_status(self) -> bool:
+        """Its own report decides its status, whatever becomes of its children."""
         return self.header.master_status
 
     @property
@@ -134,7 +139,7 @@ def decode(body: bytes, registry: Registry) -> DecodedTask:
         task = definition.restore(params, args)
     except RecursionError:
         raise MessageInvalid(f"message {message.id}: its arguments are nested too deeply") from None
-    task.id, task.created_at, task.owner = message.id, message.created_at, message.owner
+    task._id, task.created_at, task.owner = message.id, message.created_at, message.owner  # noqa: SLF001  # no fresh id
     task.label, task.category, task.parent_id = message.label, message.category, message.parent_id
     task.master_status = message.master_status
     return DecodedTask(message, definition, task)
@@ -188,9 +193,9 @@ def _unreadable(body: bytes, error: Exception) -> MessageInvalid:
 
 def _unpack_arguments(message: _Message) -> tuple[dict[str, Any], list[Any]]:
     try:
-        return {name: values.unpack(value) for name, value in message.params.items()}, values.unpack(message.args)
+        return values.unpack_each(message.params), values.unpack(message.args)
     except values.Unfit as unfit:
-        raise MessageInvalid(f"message {message.id}: an argument{unfit.where}: {unfit.reason}") from None
+        raise MessageInvalid(f"message {message.id}: argument '{unfit.where.lstrip('.')}': {unfit.reason}") from None
 
 
 def _check_lengths(task: AbstractTask) -> None:

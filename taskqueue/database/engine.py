@@ -6,7 +6,6 @@ inside `join(connection)` the application's own.
 
 from __future__ import annotations
 
-import os
 import random
 import threading
 import time
@@ -31,7 +30,6 @@ from taskqueue.masking import mask_url
 __all__ = ["Database", "StoreBusy", "Transaction"]
 
 T = TypeVar("T")
-_databases: weakref.WeakSet[Database] = weakref.WeakSet()
 
 
 class Database:
@@ -58,8 +56,8 @@ class Database:
         self.dialect = open_dialect(parsed, self.tables, timeout=timeout, clock=self.clock)
         self.wakeup = self.dialect.wakeup
         self._failures = Failures(self.dialect, self.name)
-        self._start_process()
-        _databases.add(self)
+        self._process = Process(self.name, self.dialect.create_engine, patience=timeout)
+        weakref.finalize(self, self._process.close)
 
     @contextmanager
     def begin(self) -> Iterator[Transaction]:
@@ -88,7 +86,7 @@ class Database:
             with self._failures.translated():
                 yield present
         else:
-            with self._connected(self._prepared()) as connection:
+            with self._connection(self._prepared()) as connection:
                 yield connection
 
     @contextmanager
@@ -107,14 +105,15 @@ class Database:
             if not self.dialect.same_database(theirs):
                 other = theirs.engine.url.render_as_string(hide_password=True)
                 raise ConfigurationError(f"the connection given leads to {other}, but the queue is in {self.name}")
-        before = process.joined.get(thread, theirs)
-        if before is not theirs:
+        before = process.joined.get(thread)
+        if before not in (None, theirs):
             raise ConfigurationError(f"{self.name}: this thread has joined another transaction already")
         process.joined[thread] = theirs
         try:
             yield
         finally:
-            del process.joined[thread]
+            if before is None:
+                del process.joined[thread]
 
     def turn(self, step: Callable[[], T]) -> T:
         """Run `step`, which calls `begin()`; again from its start if another writer was in the way (R12)."""
@@ -132,12 +131,8 @@ class Database:
 
     def initialize(self) -> None:
         """Create or upgrade our tables and touch nothing else (P17). Raises SchemaMismatch if they are too new."""
-        process = self._process
-        with process.lock:
-            with self._own_step(process) as transaction:
-                upgrade.upgrade(transaction.connection, self.tables)
-            process.ready = False
-        self._prepared()
+        self._process.ready = False
+        self._prepared(upgrading=True)
 
     def close(self) -> None:
         """Let go of all connections. The next use opens new ones."""
@@ -147,17 +142,18 @@ class Database:
 
     @contextmanager
     def _own_step(self, process: Process) -> Iterator[Transaction]:
-        thread = threading.get_ident()
-        with self._connected(process, write=True) as connection:
+        thread, pid = threading.get_ident(), process.pid
+        with self._connection(process) as connection:
+            self.dialect.begin(connection, timeout=self.timeout)
             transaction = process.open[thread] = Transaction(connection, self.tables)
             try:
                 yield transaction
-                if process is not self._process:
+                if process.pid != pid:
                     raise TaskQueueError(f"{self.name}: this process was forked inside a transaction of its parent")
                 transaction.settle()
                 connection.commit()
             finally:
-                if process is self._process:
+                if process.pid == pid:
                     del process.open[thread]
         for callback in transaction.callbacks:
             callback()
@@ -178,60 +174,29 @@ class Database:
         joining.after_commit(connection, transaction.callbacks)
 
     @contextmanager
-    def _connected(self, process: Process, *, write: bool = False) -> Iterator[sa.Connection]:
+    def _connection(self, process: Process) -> Iterator[sa.Connection]:
         try:
-            with self._failures.translated():
-                connection = self._connect(process, write=write)
-                try:
-                    yield connection
-                finally:
-                    # A forked child leaves its parent's connection alone.
-                    if process is self._process:
-                        connection.close()
+            with self._failures.translated(), process.connection() as connection:
+                yield connection
         except StoreUnprepared:
             process.ready = False
             raise
 
-    def _connect(self, process: Process, *, write: bool) -> sa.Connection:
-        try:
-            connection = process.engine.connect()
-            try:
-                if write:
-                    self.dialect.begin(connection, timeout=self.timeout)
-            except BaseException:
-                connection.close()
-                raise
-        except OSError as error:
-            raise self._failures.understand(error) or error from error
-        return connection
-
-    # What one process has
-
-    def _start_process(self) -> None:
-        self._process = Process(self.dialect.create_engine)
-        self._finalizer = weakref.finalize(self, self._process.close)
-
-    def forked(self) -> None:
-        """In a forked child: begin anew (`taskqueue.database.process`)."""
-        self._finalizer.detach()
-        self._process.abandon()
-        self._start_process()
-
-    def _prepared(self) -> Process:
+    def _prepared(self, *, upgrading: bool = False) -> Process:
         """This process' part, once the tables are known to be there and to fit."""
         process = self._process
         if not process.ready:
             with process.lock:
                 if not process.ready:
-                    self._prepare(process)
+                    self._prepare(process, upgrading=upgrading or self.dialect.initializes_itself)
                     process.ready = True
         return process
 
-    def _prepare(self, process: Process) -> None:
-        with self._connected(process) as connection:
+    def _prepare(self, process: Process, *, upgrading: bool) -> None:
+        with self._connection(process) as connection:
             outdated = upgrade.is_outdated(connection, self.tables, self.name)
             stale = not outdated and self.dialect.is_stale(connection)
-        if outdated and not self.dialect.initializes_itself:
+        if outdated and not upgrading:
             raise upgrade.too_old(self.name)
         if outdated or stale:
             with self._own_step(process) as transaction:
@@ -247,12 +212,3 @@ def _parse(url: str) -> sa.URL:
         raise ConfigurationError(
             f"{mask_url(url)!r} is no database URL; write e.g. sqlite:///var/taskqueue.db"
         ) from None
-
-
-def _forked() -> None:
-    for database in list(_databases):
-        database.forked()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forked)

@@ -8,6 +8,7 @@ its turn (`<file>-turn`), and only then lets the next one queue up. So who has j
 from __future__ import annotations
 
 import os
+import select
 import sys
 import threading
 import time
@@ -16,6 +17,8 @@ from taskqueue.database.sidefile import open_side_file
 
 if sys.platform != "win32":
     import fcntl
+
+LOOKS, MOMENT = 20, 0.0001
 
 _descriptors: set[int] = set()
 
@@ -45,7 +48,8 @@ class FileLock:
         if not self._queue.acquire(deadline):
             return False
         try:
-            self.held = self._turn.acquire(deadline)
+            # Only one waits here, and most steps are short: to look again is cheaper than a thread, and no less fair.
+            self.held = self._turn.acquire(deadline, looks=LOOKS)
         finally:
             self._queue.release()
         return self.held
@@ -69,13 +73,22 @@ class _Gate:
         self._path, self._database = path, database
         self._descriptor = self._open()
 
-    def acquire(self, deadline: float) -> bool:
+    def acquire(self, deadline: float, *, looks: int = 1) -> bool:
+        """Look so many times, a moment apart, and then wait until `deadline`."""
+        for look in range(looks):
+            if self._free():
+                return True
+            if look:
+                select.select((), (), (), MOMENT)
+        return self._wait(deadline - time.monotonic())
+
+    def _free(self) -> bool:
         if sys.platform == "win32":
             return True  # SQLite's own locking has to do.
         try:
             fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            return self._wait(deadline - time.monotonic())
+            return False
         return True
 
     def release(self) -> None:

@@ -39,16 +39,16 @@ def share_like(path: str, *, database: str) -> None:
         os.chown(path, model.st_uid, model.st_gid)
 
 
-def write_lock_holders(database: str) -> list[int]:
-    """Pids of other processes that hold a write lock beside this database, where the system tells (Linux)."""
-    nodes = {_node(database + suffix) for suffix in ("-turn", "-lock", "-shm")} - {None}
+def write_lock_holders(*paths: str) -> list[int]:
+    """Pids of the processes that hold a write lock on one of these files, where the system tells (Linux)."""
+    nodes = {_node(path) for path in paths} - {None}
     try:
         lines = Path("/proc/locks").read_text().splitlines()
     except OSError:
         return []
     fields = [line.split() for line in lines if "->" not in line]
     pids = {int(f[4]) for f in fields if f[3] == "WRITE" and f[5].rpartition(":")[2] in nodes}
-    return sorted(pids - {os.getpid(), -1})
+    return sorted(pid for pid in pids if pid > 0)
 
 
 def _node(path: str) -> str | None:

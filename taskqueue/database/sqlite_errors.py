@@ -51,9 +51,9 @@ def diagnose_os(error: OSError, path: str) -> Diagnosis:
     return Diagnosis(Failure.UNAVAILABLE, str(error))
 
 
-def locked(path: str, seconds: float) -> str:
-    """Who has kept us from writing for so long, in one line."""
-    pids = write_lock_holders(path)
+def locked(seconds: float, *paths: str) -> str:
+    """Who has kept us from writing for so long, by a lock on one of these files, in one line."""
+    pids = write_lock_holders(*paths)
     others = [pid for pid in pids if pid != os.getpid()]
     if others:
         who = f"process {', '.join(map(str, others))}"

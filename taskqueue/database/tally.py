@@ -43,7 +43,7 @@ def fold(database: Database, *, limit: int = 2000) -> int:
     return _gain(rows)
 
 
-def _gain(rows: Sequence[sa.Row[Any]]) -> int:
+def _gain(rows: Sequence[Any]) -> int:
     folded: Counter[tuple[str, str]] = Counter()
     for row in rows:
         folded[row.queue, row.what] += row.delta

@@ -11,6 +11,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TypeVar
 
+import msgspec
+
 from taskqueue.brokers.base import Broker
 from taskqueue.clock import Clock, SystemClock
 from taskqueue.database.engine import Database
@@ -138,14 +140,18 @@ class Queue:
     def recover(self, dead: Iterable[str] = (), *, running: Mapping[str, str] | None = None) -> list[Lost]:
         """Return what ended leases and these dead incarnations held (P3); what was lost.
 
-        `running` names the tasks known to have run when their worker died, with the cause in one line (P4).
+        `running` names the tasks that the dead are known to have run, with the cause in one line (P4); None: nobody
+        can tell, so that only a task which was held alone is known to be its worker's death.
         """
-        return self._together(lambda: self._recover(list(dead), running or {}))
+        return self._together(lambda: self._recover(list(dead), running))
 
-    def _recover(self, dead: Sequence[str], running: Mapping[str, str]) -> list[Lost]:
+    def _recover(self, dead: Sequence[str], running: Mapping[str, str] | None) -> list[Lost]:
         lost = self.broker.recover(dead)
-        if lost:
-            self.task_log.lost(lost, running=running, max_crashes={self.name: self.limits.max_crashes})
+        if not lost:
+            return []
+        if running is not None:
+            lost = [msgspec.structs.replace(one, only_one=False) if one.owner in dead else one for one in lost]
+        self.task_log.lost(lost, running=running or {}, max_crashes={self.name: self.limits.max_crashes})
         return lost
 
     def _together(self, step: Callable[[], T]) -> T:

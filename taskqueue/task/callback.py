@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import time
 import types
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from functools import cached_property
@@ -51,7 +52,7 @@ class FunctionDefinition(Definition):
         """Its parameters."""
         is_class = isinstance(self.target, type)
         # Bound to anything at all, so that `self` is no parameter.
-        function = types.MethodType(self.target.__call__, self) if is_class else self.target  # type: ignore[operator]
+        function = types.MethodType(self.target.__call__, self) if is_class else self.target  # type: ignore[operator]  # a class with __call__
         return Signature(self.name, function, secret=self.secret)
 
     def create(self, parameters: Mapping[str, Any]) -> CallbackTask[Any]:
@@ -108,7 +109,8 @@ class CallbackTask(AbstractTask, Generic[R], register=False):
     @classmethod
     def made_of(cls, definition: FunctionDefinition, named: dict[str, Any], extra: tuple[Any, ...]) -> CallbackTask[R]:
         """A task of arguments that are bound already."""
-        self: CallbackTask[R] = cls.__new__(cls)
+        self: CallbackTask[R] = object.__new__(cls)
+        self.created_at = time.time_ns() // 1000
         self._set(definition, named, extra)
         return self
 

@@ -80,7 +80,7 @@ def refuse_unbuildable(target: Any) -> None:
         return
     if not any("__call__" in vars(base) for base in target.__mro__):
         raise NotEnqueueable(f"{origin_of(target)} has no __call__, so it is no task")
-    parameters = list(inspect.signature(target.__init__).parameters.values())[1:]  # type: ignore[misc]
+    parameters = list(inspect.signature(target.__init__).parameters.values())[1:]  # type: ignore[misc]  # of this very class
     needed = [p.name for p in parameters if p.default is p.empty and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
     if needed:
         raise NotEnqueueable(
@@ -107,11 +107,12 @@ def importable_module(module: str, qualname: str) -> str:
     main = sys.modules["__main__"]
     if (spec := getattr(main, "__spec__", None)) is not None:
         return _module_of_package_main(spec.name, qualname)
-    if (file := getattr(main, "__file__", None)) is None:
+    file = Path(getattr(main, "__file__", None) or "-").resolve()
+    if not file.is_file():
         raise NotEnqueueable(
             f"{qualname} is defined at the prompt, where no worker finds it; move it to a module, e.g. tasks.py"
         )
-    return _module_of_file(Path(file).resolve(), qualname)
+    return _module_of_file(file, qualname)
 
 
 def _module_of_package_main(module: str, qualname: str) -> str:

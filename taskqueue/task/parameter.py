@@ -64,8 +64,7 @@ class Parameter:
         kind = type(given).__qualname__
         if values.is_typed(given):
             return EncodingError(
-                f"{self._where(place)}: a {kind} would come back as {type(back).__qualname__}; annotate the parameter "
-                "with its type"
+                f"{self._where(place)}: a {kind} would not come back as one; annotate the parameter with its type"
             )
         return InvalidArguments(f"{self._where(place)}: expected {type(back).__qualname__}, got {kind}")
 

@@ -31,6 +31,7 @@ class Signature:
         self.named = {
             p.name: made[p.name] for p in found if p.kind in (_KINDS.POSITIONAL_OR_KEYWORD, _KINDS.KEYWORD_ONLY)
         }
+        self._known = frozenset(self.named)
         self._by_position = tuple(p.name for p in found if p.kind is _KINDS.POSITIONAL_OR_KEYWORD)
         self._required = frozenset(p.name for p in found if p.name in self.named and p.default is _KINDS.empty)
         self._leading = tuple(made[p.name] for p in found if p.kind is _KINDS.POSITIONAL_ONLY)
@@ -56,9 +57,9 @@ class Signature:
 
     def check(self, named: Mapping[str, Any], extra: Sequence[Any]) -> None:
         """Raise InvalidArguments unless exactly the parameters that are needed are there."""
-        if not self._required <= named.keys():
+        if not self._required.issubset(named):
             raise self._error(f"needs {_list(self._required - named.keys())}")
-        if self._others is None and not named.keys() <= self.named.keys():
+        if self._others is None and not self._known.issuperset(named):
             unknown = next(name for name in named if name not in self.named)
             raise self._error(f"has no parameter {unknown!r}{did_you_mean(unknown, self.named)}")
         if extra or self._leading_required:

@@ -41,7 +41,8 @@ def _with_descendants(store: EntryStore, heads: Sequence[Head]) -> list[Head]:
     found, level = {head.id: head for head in heads}, list(heads)
     while level:
         parents = [head.id for head in level if head.has_children]
-        level = [h for h in store.child_heads(parents) if h.id not in found] if parents else []
+        below = [i for i in store.lively_children(parents) if i not in found] if parents else []
+        level = list(store.heads(below).values()) if below else []
         found.update((head.id, head) for head in level)
     return list(found.values())
 

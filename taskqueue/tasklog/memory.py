@@ -32,7 +32,7 @@ class InMemoryTaskLogBroker(StoredTaskLog):
         super().__init__(MemoryStore(), clock=clock)
 
     @classmethod
-    def open(cls, store: Store) -> Self:
+    def open(cls, store: Store) -> Self:  # noqa: ARG003  every task log is opened alike
         """The log of a `memory://` URL: an empty one at each call."""
         return cls()
 
@@ -149,9 +149,9 @@ class MemoryStore:
     def child_reports(self, parent_id: str, status: Status) -> list[tuple[str, bytes | None]]:
         return [(child.id, child.report) for child in self._below(parent_id) if child.status is status]
 
-    def child_heads(self, parents: Sequence[str]) -> list[Head]:
+    def lively_children(self, parents: Sequence[str]) -> list[str]:
         below = (child for parent in parents for child in self._below(parent))
-        return [_head(child) for child in below if not child.status.ended or child.has_children]
+        return [child.id for child in below if not child.status.ended or child.has_children]
 
     def parents_among_children(self, parent_id: str) -> list[str]:
         return [child.id for child in self._below(parent_id) if child.has_children]

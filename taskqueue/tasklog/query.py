@@ -83,7 +83,7 @@ def _checked(condition: Filter) -> Filter:
     if column not in COLUMNS:
         raise InvalidSearch(f"unknown column {column!r}{_or_known(column, COLUMNS)}")
     if condition.op not in set(Op):
-        raise InvalidSearch(f"unknown comparison {condition.op!r}{_or_known(condition.op, Op)}")
+        raise InvalidSearch(f"unknown comparison {condition.op!r}{_or_known(condition.op, [op.value for op in Op])}")
     op, wanted = Op(condition.op), COLUMNS[column]
     if op is Op.LIKE and (wanted is not str or str(value).replace("\\\\", "").endswith("\\")):
         raise InvalidSearch(

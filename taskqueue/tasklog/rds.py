@@ -24,7 +24,7 @@ from taskqueue.tasklog.stored import StoredTaskLog
 
 T = TypeVar("T")
 STATUSES = tuple(Status)
-FLAGS = ("master_status", "has_children", "cancel_requested")
+NUMBERS = ("status", "master_status", "has_children", "cancel_requested")
 
 
 class RdsTaskLogBroker(StoredTaskLog):
@@ -76,7 +76,7 @@ class RdsStore:
 
     def heads(self, ids: Iterable[str]) -> dict[str, Head]:
         with self._database.begin() as tx:
-            return {row[0]: _head(row) for row in tx.execute(self._sql.heads, {"ids": sorted(set(ids))})}
+            return {row[0]: _head(row) for row in tx.execute(self._sql.heads, {"ids": sorted(set(ids))}).all()}
 
     def claim(self, heads: Sequence[Head], *, worker: str) -> None:
         if not heads:
@@ -169,8 +169,8 @@ class RdsStore:
         found = self._rows(self._sql.child_reports, {"parent": parent_id, "status": int(status)})
         return [(i, report) for i, report in found]
 
-    def child_heads(self, parents: Sequence[str]) -> list[Head]:
-        return [_head(row) for row in self._rows(self._sql.child_heads, {"ids": parents})]
+    def lively_children(self, parents: Sequence[str]) -> list[str]:
+        return [i for (i,) in self._rows(self._sql.lively_children, {"ids": parents})]
 
     def parents_among_children(self, parent_id: str) -> list[str]:
         return [i for (i,) in self._rows(self._sql.parents_among_children, {"parent": parent_id})]
@@ -193,11 +193,8 @@ def _row(entry: Entry) -> dict[str, Any]:
 
 def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
     """Enums and flags as the integers that every driver takes."""
-    row = dict(values)
-    for column in ("status", *FLAGS):
-        if column in row:
-            row[column] = int(row[column])
-    return row
+    numbers = {column: int(values[column]) for column in NUMBERS if column in values}
+    return {**values, **numbers}
 
 
 def _head(row: Sequence[Any]) -> Head:
@@ -220,6 +217,6 @@ def _head(row: Sequence[Any]) -> Head:
 def _entry(row: Sequence[Any], fields: Sequence[str]) -> Entry:
     values = dict(zip(fields, row, strict=True))
     values["status"] = STATUSES[values["status"]]
-    for flag in FLAGS:
+    for flag in NUMBERS[1:]:
         values[flag] = bool(values[flag])
     return Entry(**values)

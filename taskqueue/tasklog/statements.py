@@ -59,9 +59,12 @@ class Statements:
         self.statuses = sa.select(e.id, e.status).where(among)
         self.cancel_flags = sa.select(e.id).where(among, e.cancel_requested == 1)
         self.attempts = sa.select(self.attempt).where(a.task_id == sa.bindparam("id")).order_by(a.fence)
+        # Not the bare status: its index would be the wrong one to read by, nearly all that wait have been relayed.
         self.unrelayed = (
             sa.select(*(e[field] for field in Entry.__struct_fields__))
-            .where(e.relayed_at.is_(None), e.status == int(Status.ENQUEUED), e.created_at < sa.bindparam("before"))
+            .where(
+                e.relayed_at.is_(None), (e.status + 0) == int(Status.ENQUEUED), e.created_at < sa.bindparam("before")
+            )
             .where(
                 sa.or_(
                     e.queue == sa.bindparam("queue", type_=sa.String), sa.bindparam("queue", type_=sa.String).is_(None)
@@ -103,11 +106,7 @@ class Statements:
             .limit(sa.bindparam("limit"))
         )
         self.child_reports = sa.select(e.id, e.report).where(below, e.status == sa.bindparam("status")).order_by(e.id)
-        self.child_heads = (
-            sa.select(*self._head_columns)
-            .where(self._among(e.parent_id), sa.or_(e.status.in_([int(s) for s in OPEN]), e.has_children == 1))
-            .order_by(e.id)
-            .with_for_update()
-        )
+        is_lively = sa.or_(e.status.in_([int(status) for status in OPEN]), e.has_children == 1)
+        self.lively_children = sa.select(e.id).where(self._among(e.parent_id), is_lively)
         self.parents_among_children = sa.select(e.id).where(below, e.has_children == 1)
         self.children = sa.select(*self.listed).where(below).order_by(e.created_at, e.id)

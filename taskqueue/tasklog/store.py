@@ -115,8 +115,8 @@ class EntryStore(Protocol):
     def child_reports(self, parent_id: str, status: Status) -> list[tuple[str, bytes | None]]:
         """Ids and reports of children in that status."""
 
-    def child_heads(self, parents: Sequence[str]) -> list[Head]:
-        """Heads of children that are open or have children themselves, locked."""
+    def lively_children(self, parents: Sequence[str]) -> list[str]:
+        """Ids of children that are open or have children themselves."""
 
     def parents_among_children(self, parent_id: str) -> list[str]:
         """Ids of children that have children."""

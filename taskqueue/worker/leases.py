@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import defaultdict
+from collections.abc import Sequence
 
 from taskqueue.errors import LeaseLost
 from taskqueue.queue import Queue
@@ -48,9 +49,9 @@ class Leases:
             due = min(due, now + FLUSH)
         return due
 
-    def end(self, now: float) -> float | None:
-        """When the first of the leases ends (monotonic); None if nothing is held."""
-        return min((work.lease_end for work in self._all() if work.lease_end > now), default=None)
+    def end(self, now: float, more: Sequence[Work] = ()) -> float | None:
+        """When the first of the leases, and of `more`, ends (monotonic); None if nothing is held."""
+        return min((work.lease_end for work in [*self._all(), *more] if work.lease_end > now), default=None)
 
     def start_anew(self) -> None:
         """This incarnation was declared dead, and what it held was given to others: begin again as another."""

@@ -10,7 +10,6 @@ from __future__ import annotations
 import faulthandler
 import logging
 import os
-import sys
 from collections.abc import Callable, Sequence
 
 import msgspec
@@ -18,10 +17,10 @@ import msgspec
 from taskqueue.clock import Clock
 from taskqueue.errors import EXIT_FAILED, EXIT_RECYCLE, WorkerStopping
 from taskqueue.worker.inbox import Inbox, Work
-from taskqueue.worker.interrupt import Interrupter
 from taskqueue.worker.memory import private_memory
 from taskqueue.worker.orders import Orders, Stop
 from taskqueue.worker.station import Station
+from taskqueue.worker.watch import Watch, stderr
 
 log = logging.getLogger(__name__)
 #: a task that was asked to leave at once has so long, in seconds
@@ -48,11 +47,11 @@ class Leaving:
     """Follows the orders and the limits, and says when the worker is through."""
 
     def __init__(
-        self, orders: Orders, clock: Clock, interrupter: Interrupter, limits: Limits, stations: Sequence[Station]
+        self, orders: Orders, clock: Clock, watch: Watch, limits: Limits, stations: Sequence[Station]
     ) -> None:
         self._orders = orders
         self._clock = clock
-        self._interrupter = interrupter
+        self._watch = watch
         self._limits = limits
         self._stations = stations
         self._born = clock.monotonic()
@@ -123,20 +122,19 @@ class Leaving:
             if not self._asked_at:
                 self._asked_at = now
                 self.before_exit()
-                faulthandler.dump_traceback_later(LAST_WORD + 0.5, exit=True, file=sys.__stderr__ or sys.stderr)
-                self._interrupter.interrupt(current.run, WorkerStopping("the worker must leave now"))
+                self._watch.end_soon(current, WorkerStopping("the worker must leave now"), within=LAST_WORD + 0.5)
             elif now >= self._asked_at + LAST_WORD:
                 log.error("task %s did not yield; the worker ends in the middle of it", current.id)
-                faulthandler.dump_traceback(file=sys.__stderr__ or sys.stderr)
+                faulthandler.dump_traceback(file=stderr())
                 os._exit(EXIT_FAILED)
 
-    def over(self, inbox: Inbox, *, stored: bool) -> bool:
-        """Nothing is left to do. Past `grace` unstored reports do not hold the worker any more."""
-        if not self.told or inbox.current is not None or inbox.waiting:
+    def over(self, inbox: Inbox, *, away: bool) -> bool:
+        """Nothing is left to do. Past `grace`, reports for a store that is away do not hold the worker any more."""
+        if not self.told or inbox.current is not None:
             return False
         grace = self._limits.grace
         late = grace is not None and bool(self._told_at) and self._clock.monotonic() >= self._told_at + grace
-        return stored or late
+        return (late and away) or not (inbox.pending or inbox.waiting)
 
     def next(self) -> float:
         """Monotonic time at which `follow` has something to do by itself; infinity if never."""

@@ -50,7 +50,7 @@ class Lifeline(threading.Thread):
     def run(self) -> None:
         """The thread's life."""
         try:
-            while not self.leaving.over(self.inbox, stored=not self.inbox.pending):
+            while not self.leaving.over(self.inbox, away=self.outage.on):
                 self._step()
             self.watch.disarm()
             self.crew.leave()
@@ -127,7 +127,7 @@ class Lifeline(threading.Thread):
         """One turn at one queue; True if it brought work."""
         queue, sent = station.queue, self.clock.monotonic()
         limit = self._limit(station) if claim else 0
-        if not limit and not pairs:
+        if not pairs and (not limit or self._still_empty(station)):
             return False
         turn = queue.turn(finished_of(pairs), limit=limit, lease=queue.limits.lease, worker=self.crew.slot)
         self._worked()
@@ -138,6 +138,13 @@ class Lifeline(threading.Thread):
         works = [unpack(queue, held, self.crew.registry, lease_end) for held in turn.held]
         self._accept(station, works, short=turn.short)
         return bool(works)
+
+    def _still_empty(self, station: Station) -> bool:
+        """Look before taking a lock that writers need; only where the last scan found nothing."""
+        if not station.empty or station.queue.broker.ready():
+            return False
+        self._accept(station, [], short=True)
+        return True
 
     def _limit(self, station: Station) -> int:
         waiting = sum(station.pace.expected(work.name) for work in self.inbox.ready)
@@ -168,6 +175,7 @@ class Lifeline(threading.Thread):
         now = self.clock.monotonic()
         due_in = station.queue.broker.due_in() if short and not works else None
         station.scanned(now, found=len(works), short=short, due_in=due_in)
+        self._arm(now, works[:keep])
         self.inbox.put(works[:keep])
         if works[keep:]:
             station.queue.release([work.held for work in works[keep:]])
@@ -182,7 +190,7 @@ class Lifeline(threading.Thread):
         """Sleep until something is due, the worker is poked, or (when idle) a queue rings."""
         now = self.clock.monotonic()
         current = self.inbox.current
-        self._arm(now, current)
+        self._arm(now)
         local = min(self.watch.next(current), self.leaving.next(), now + 5.0)
         stores = max(self._stores_due(now), self.outage.until)
         until = min(local, stores)
@@ -197,12 +205,13 @@ class Lifeline(threading.Thread):
             due = min(due, self.inbox.oldest_finished + FLUSH)
         return due
 
-    def _arm(self, now: float, current: Work | None) -> None:
-        end = self.leases.end(now)
-        if end is not None:
-            self.watch.arm(current, lease_end=end)
-        else:
+    def _arm(self, now: float, more: Sequence[Work] = ()) -> None:
+        unstarted = [*self.inbox.ready, *more]
+        end = self.leases.end(now, more)
+        if end is None:
             self.watch.disarm()
+        else:
+            self.watch.arm(self.inbox.current, unstarted, lease_end=end)
 
     def _idle(self, now: float, until: float) -> None:
         looks = [station.look_in(now) for station in self.stations if not station.paused]

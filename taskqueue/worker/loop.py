@@ -35,10 +35,15 @@ class Worker:
         self._crew = crew
         self._spawn = spawn
         self._inbox = Inbox(crew.clock, crew.orders.poke)
-        self._leaving = Leaving(crew.orders, crew.clock, crew.interrupter, limits, crew.stations)
+        self._leaving = Leaving(crew.orders, crew.clock, crew.watch, limits, crew.stations)
         self._leaving.before_exit = lambda: crew.note(leaving=True)
         self._inbox.quota = self._leaving.quota
         self._runner = Runner(crew.clock, self._context_of, interrupter=crew.interrupter, random=crew.random)
+
+    @property
+    def taken(self) -> int:
+        """How many tasks it has started."""
+        return self._inbox.taken
 
     def run(self) -> int:
         """Work until told to stop, or through; the exit code (0, 75 to be recycled, 1 if something broke)."""

@@ -2,7 +2,7 @@
 
 The lease's end is enforced in C (R3): a Python thread cannot act while a task holds the interpreter lock, so
 `faulthandler` ends the process, with every stack in the log, at the lease's end or five seconds past the task's
-deadline, whichever comes first. It is re-armed at each renewal and at each new task that has run for a while.
+deadline, whichever comes first. The lifeline moves it on as long as it lives.
 """
 
 from __future__ import annotations
@@ -11,9 +11,10 @@ import faulthandler
 import logging
 import os
 import sys
+from collections.abc import Sequence
 
 from taskqueue.clock import Clock
-from taskqueue.errors import LeaseLost, TaskTimeout
+from taskqueue.errors import LeaseLost, TaskInterrupt, TaskTimeout
 from taskqueue.worker.inbox import Work
 from taskqueue.worker.interrupt import Interrupter
 
@@ -36,6 +37,7 @@ class Watch:
         self._clock = clock
         self._told = 0
         self._armed = 0.0
+        self._cap = float("inf")
 
     def look(self, work: Work | None) -> None:
         """Tell the task what its time is; called at each step of the lifeline."""
@@ -61,16 +63,29 @@ class Watch:
         deadline = work.started + work.timeout if work.timeout and not told else float("inf")
         return min(deadline, work.lease_end - margin(work.queue.limits.lease) if not told else float("inf"))
 
-    def arm(self, work: Work | None, *, lease_end: float) -> float:
-        """Arm the timer in C for the earlier of lease end and hard limit; that moment (monotonic)."""
-        end = lease_end
-        if work is not None and work.started and work.timeout:
-            end = min(end, work.started + work.timeout + HARD_LIMIT)
-        if end != self._armed:
-            self._armed = end
-            remaining = max(0.05, end - self._clock.monotonic())
-            faulthandler.dump_traceback_later(remaining, exit=True, file=_stderr())
-        return end
+    def arm(self, current: Work | None, unstarted: Sequence[Work], *, lease_end: float) -> None:
+        """Arm the timer in C: for the lease's end, or the earliest hard limit of what runs or may start.
+
+        What is unstarted may start, and take the interpreter with it, before we look again.
+        """
+        now = self._clock.monotonic()
+        limits = [now + work.timeout for work in unstarted if work.timeout]
+        if current is not None and current.timeout:
+            limits.append(current.started + current.timeout)
+        self._arm(min(lease_end, self._cap, min(limits, default=lease_end) + HARD_LIMIT))
+
+    def end_soon(self, work: Work, reason: TaskInterrupt, *, within: float) -> None:
+        """Ask the task to stop, and end the process after `within` seconds if it is still there."""
+        self._cap = self._clock.monotonic() + within
+        self._arm(self._cap)
+        self._interrupter.interrupt(work.run, reason)
+
+    def _arm(self, end: float) -> None:
+        # Arming costs 40 us. A second too early does no harm: we look again long before.
+        if self._armed <= end <= self._armed + 1.0:
+            return
+        self._armed = end
+        faulthandler.dump_traceback_later(max(0.05, end - self._clock.monotonic()), exit=True, file=stderr())
 
     def disarm(self) -> None:
         """Nothing runs and nothing is leased."""
@@ -79,7 +94,7 @@ class Watch:
             faulthandler.cancel_dump_traceback_later()
 
 
-def _stderr() -> int:
+def stderr() -> int:
     """The descriptor for stacks: the real standard error, whatever `sys.stderr` has become."""
     try:
         return sys.stderr.fileno()

@@ -248,13 +248,14 @@ def test_force_ends_a_run_and_refuses_what_it_still_writes(story: Story, started
 def test_cancelling_a_parent_cancels_what_is_open_below_it(story: Story) -> None:
     root = story.running_parent()
     middle = story.running_parent(parent_id=root.id)
+    other = story.add(parent_id=root.id)
     leaf, running, done = (story.add(parent_id=middle.id) for _ in range(3))
     story.begin(running)
     story.run(done)
     story.finish(middle, Status.FAILED)
     story.finish(root)
     assert story.log.cancel([root.id]) == {root.id: Cancellation.REQUESTED}
-    assert [story.status(i) for i in (leaf, running, done)] == [Status.CANCELLED, Status.RUNNING, Status.COMPLETED]
+    assert [story.status(i) for i in (other, leaf, done)] == [Status.CANCELLED, Status.CANCELLED, Status.COMPLETED]
     assert story.log.cancel_flags([running]) == {running}
 
 

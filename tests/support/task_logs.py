@@ -57,7 +57,13 @@ class Story:
 
     def entry(self, **values: Any) -> Entry:
         self.clock.advance(0.002)
-        defaults = {"id": self._id(), "name": "shop:mail", "queue": "mail", "created_at": self.clock.now, "payload": b"{}"}
+        defaults = {
+            "id": self._id(),
+            "name": "shop:mail",
+            "queue": "mail",
+            "created_at": self.clock.now,
+            "payload": b"{}",
+        }
         return Entry(**defaults | values)
 
     def _id(self) -> str:

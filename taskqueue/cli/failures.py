@@ -1,0 +1,97 @@
+"""What becomes of errors: one line on stderr that says what, where and what to do, and an exit code.
+
+0 done   1 failed   2 usage   78 configuration   130 interrupted   141 the reader of our output went away
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import click
+
+from taskqueue.cli.session import DEBUG, Session
+from taskqueue.errors import EXIT_FAILED, EXIT_USAGE, TaskQueueError
+from taskqueue.visible import visible
+
+EXIT_INTERRUPTED, EXIT_PIPE = 130, 141
+
+
+class Outcome:
+    """How the program ends."""
+
+    def __init__(self) -> None:
+        self.code = 0
+
+
+@contextmanager
+def told(session: Session) -> Iterator[Outcome]:
+    """Tell of what is raised inside, and keep the exit code. Nothing gets out but what ends the interpreter."""
+    outcome = Outcome()
+    _escape_what_cannot_be_written()
+    try:
+        yield outcome
+        sys.stdout.flush()
+    except BrokenPipeError:
+        _drop_output()
+        outcome.code = EXIT_PIPE
+    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001  # the last place that can say what happened
+        if session.debug and not isinstance(error, click.ClickException):
+            traceback.print_exc()
+        outcome.code = _tell(error)
+    return None
+
+
+def say(text: str) -> None:
+    """One line on stderr, or several that begin alike; lines that are indented belong to the one before."""
+    for line in text.splitlines() or [""]:
+        shown = visible(line)
+        click.echo(shown if line.startswith("  ") else f"taskqueue: {shown}", err=True)
+
+
+def _tell(error: BaseException) -> int:
+    if isinstance(error, TaskQueueError):
+        say(str(error))
+        return error.exit_code
+    if isinstance(error, click.Abort | KeyboardInterrupt):
+        return _interrupted(error)
+    if isinstance(error, click.exceptions.NoArgsIsHelpError):
+        error.show()
+        return EXIT_USAGE
+    if isinstance(error, click.ClickException):
+        say(_one_line(error))
+        return error.exit_code
+    say(f"unexpected {type(error).__name__}: {visible(str(error))}; this is a bug: {DEBUG}=1 shows where it happened")
+    return EXIT_FAILED
+
+
+def _interrupted(error: BaseException) -> int:
+    if isinstance(error, KeyboardInterrupt) or isinstance(error.__cause__ or error.__context__, KeyboardInterrupt):
+        return EXIT_INTERRUPTED
+    say("not confirmed, nothing was changed")
+    return EXIT_FAILED
+
+
+def _one_line(error: click.ClickException) -> str:
+    text = " ".join(error.format_message().split()).rstrip(".")
+    text = text[:1].lower() + text[1:]
+    context = error.ctx if isinstance(error, click.UsageError) else None
+    return f"{text}; see `{context.command_path} --help`" if context else text
+
+
+def _escape_what_cannot_be_written() -> None:
+    # A terminal that knows no UTF-8 is no reason to fail.
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _drop_output() -> None:
+    # The interpreter flushes once more at its end, and would complain.
+    try:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except (OSError, ValueError):
+        sys.stdout = None

@@ -1,0 +1,133 @@
+"""`taskqueue stuck`: tasks that nobody works on, and how to bring them back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+import click
+
+from taskqueue.cli import terminal
+from taskqueue.cli.command import Command, Group
+from taskqueue.cli.facts import status_cell
+from taskqueue.cli.session import Session
+from taskqueue.database import stranded
+from taskqueue.database.stranded import Reason
+from taskqueue.keeper import RELAY_AFTER
+from taskqueue.message import Message
+from taskqueue.status import Status
+from taskqueue.tasklog.entry import Cause
+
+if TYPE_CHECKING:
+    from taskqueue.app import App
+    from taskqueue.database.engine import Database
+    from taskqueue.queue import Queue
+
+BATCH = 500
+NOT_PUSHED = "its message has not reached its queue"
+COLUMNS = ("Id", "Status", "Queue", "Worker", "Why")
+
+command = Group(
+    "stuck",
+    help="Tasks that nobody works on any more, though they have not ended.",
+    commands_at={
+        "list": ("taskqueue.cli.stuck:list_", "Show them, with the reason."),
+        "restart": ("taskqueue.cli.stuck:restart", "Bring them back now."),
+    },
+    examples=(
+        ("taskqueue stuck list", "what is stuck, and why"),
+        ("taskqueue stuck restart", "do now what a worker or keeper does within its time"),
+    ),
+)
+
+
+@click.command("list", cls=Command, examples=(("taskqueue stuck list --json", "for programs"),))
+@click.option("--limit", metavar="N", type=click.IntRange(1, 10_000), default=100, help="At most so many a reason.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.pass_obj
+def list_(session: Session, *, limit: int, as_json: bool) -> None:
+    """Show the tasks that nobody works on: ended leases, entries without a message, messages that were not pushed."""
+    found = list(stuck(session.app, limit=limit))
+    if as_json:
+        names = ("id", "status", "queue", "worker", "reason")
+        terminal.json([dict(zip(names, (t, s.label, q, w, why), strict=True)) for t, s, q, w, why in found])
+    elif found or not terminal.at_terminal():
+        rows = [
+            (task_id, status_cell(status), queue, worker or "", why) for task_id, status, queue, worker, why in found
+        ]
+        terminal.table(COLUMNS, rows)
+    else:
+        terminal.note("nothing is stuck")
+
+
+@click.command("restart", cls=Command, examples=(("taskqueue stuck restart", "all of them"),))
+@click.pass_obj
+def restart(session: Session) -> None:
+    """Give them back to their queues now.
+
+    A task whose worker is still alive is never touched: its lease says so. What is given back counts as a lost lease.
+    """
+    app = session.app
+    with terminal.progress("bringing back", None) as show:
+        done = 0
+        for queue in app.queues.values():
+            done += _restart(app, queue, lambda n, before=done: show(before + n))  # type: ignore[misc]  # bound now
+    terminal.line(f"{done:,} brought back")
+
+
+def stuck(app: App, *, limit: int) -> Iterator[tuple[str, Status, str, str | None, str]]:
+    """Id, status, queue, worker and reason of each."""
+    for database, names in _shared(app).items():
+        for one in stranded.find(database, names, limit=limit):
+            yield one.id, one.status, one.queue, one.worker, one.reason.value
+    before = app.clock.micros() - int(RELAY_AFTER * 1e6)
+    for queue in app.queues.values():
+        if queue.database is None:
+            for entry in queue.task_log.unrelayed(before=before, limit=limit, queue=queue.name):
+                yield entry.id, entry.status, entry.queue, entry.worker, NOT_PUSHED
+
+
+def _shared(app: App) -> dict[Database, list[str]]:
+    """Databases in which entries and messages stand together, and whose queues."""
+    found: dict[Database, list[str]] = {}
+    for queue in app.queues.values():
+        if queue.database is not None:
+            found.setdefault(queue.database, []).append(queue.name)
+    return found
+
+
+def _restart(app: App, queue: Queue, show: Callable[[int], None]) -> int:
+    if queue.database is None:
+        return queue.relay(older_than=RELAY_AFTER)
+    done = len(queue.recover(stranded.dead_owners(queue.database)))
+    while back := _bring_back(app, queue, queue.database):
+        done += back
+        show(done)
+    return done
+
+
+def _bring_back(app: App, queue: Queue, database: Database) -> int:
+    """A batch, found and brought back in one transaction; how many."""
+
+    def ids(*reasons: Reason) -> dict[str, int]:
+        found = stranded.find(database, [queue.name], limit=BATCH)
+        return {one.id: one.fence for one in found if one.reason in reasons}
+
+    def step() -> int:
+        with database.begin():
+            held, parents = ids(Reason.NO_LEASE), ids(Reason.CHILDREN_ENDED)
+            queue.task_log.release(held, cause=Cause.LEASE_LOST, detail="brought back by hand")
+            queue.task_log.settle(parents)
+            lost = ids(Reason.NO_MESSAGE)
+            queue.broker.push([message for task_id in lost if (message := _message(app, queue, task_id)) is not None])
+            return len(held.keys() | parents.keys() | lost.keys())
+
+    return database.turn(step)
+
+
+def _message(app: App, queue: Queue, task_id: str) -> Message | None:
+    entry = queue.task_log.get(task_id)
+    if entry is None or entry.status is not Status.ENQUEUED:
+        return None
+    wait = max(0.0, ((entry.due_at or 0) - app.clock.micros()) / 1e6)
+    return Message(entry.id, entry.payload, entry.priority, wait)

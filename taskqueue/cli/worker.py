@@ -1,0 +1,106 @@
+"""`taskqueue worker`: one worker in this process."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from taskqueue.cli.command import Command
+from taskqueue.cli.parameters import Duration
+from taskqueue.cli.session import Session
+from taskqueue.errors import EXIT_RECYCLE, ConfigurationError
+from taskqueue.masking import mask_url
+from taskqueue.settings.load import VARIABLE
+
+if TYPE_CHECKING:
+    from taskqueue.app import App
+    from taskqueue.worker.leaving import Limits
+
+log = logging.getLogger(__name__)
+
+
+@click.command(
+    "worker",
+    cls=Command,
+    examples=(
+        ("taskqueue worker", "serve all queues"),
+        ("taskqueue worker mail reports", "these two, shares by weight"),
+        ("taskqueue worker mail reports --strict", "mail first, reports when it is empty"),
+        ("taskqueue worker --drain", "leave when nothing is left to do"),
+        ("taskqueue worker mail --once", "run one task, if there is one"),
+        ("taskqueue worker --for 1h --limit 1000", "leave after an hour or 1,000 tasks"),
+    ),
+)
+@click.argument("queues", metavar="[QUEUE]...", nargs=-1)
+@click.option("--limit", metavar="N", type=click.IntRange(min=1), help="Leave after N tasks.")
+@click.option("--for", "seconds", metavar="DURATION", type=Duration(), help="Leave after so long: 90, 30s, 10m, 2h.")
+@click.option("--drain", is_flag=True, help="Leave when nothing is due.")
+@click.option("--once", is_flag=True, help="Run one task at the most, then leave.")
+@click.option("--strict", is_flag=True, help="The queue of the highest weight that has work comes first, always.")
+@click.pass_obj
+def command(
+    session: Session, /, queues: Sequence[str], *, limit: int | None, seconds: float | None, **flags: bool
+) -> int:
+    """Run the tasks of these queues, or of all: one worker, without a supervisor.
+
+    TERM, INT and QUIT end it after the current task, a second TERM or INT at once. USR2 pauses it, CONT resumes.
+    It gives back what dead workers held, and purges, as the keeper would.
+    """
+    if sys.platform == "win32":
+        raise ConfigurationError(
+            "workers need Linux or macOS; on Windows applications can enqueue and wait, and tests can run tasks at "
+            "once with memory://"
+        )
+    session.talks = True
+    app = session.app
+    _show_others_the_way(app)
+    app.import_modules()
+    names = list(queues) or _queues_of_workers(app)
+    limits = _limits(
+        app,
+        names,
+        tasks=1 if flags["once"] else limit,
+        seconds=seconds,
+        drain=flags["drain"] or flags["once"],
+    )
+    worker = app.worker(names, limits, selector="strict" if flags["strict"] else "weighted")
+    log.info("worker started", extra=_places(app, names))
+    code = worker.run()
+    log.info("worker ended", extra={"tasks": worker.taken, "recycle": code == EXIT_RECYCLE})
+    return code
+
+
+def _show_others_the_way(app: App) -> None:
+    """Tasks that call `taskqueue.connect()`, and programs that they start, find this very configuration."""
+    if app.settings.file is not None:
+        os.environ[VARIABLE] = str(app.settings.file)
+
+
+def _queues_of_workers(app: App) -> list[str]:
+    """All queues that a worker can serve: tasks in memory run where they are enqueued."""
+    return [name for name, queue in app.queues.items() if not queue.broker.capabilities.immediate] or list(app.queues)
+
+
+def _limits(app: App, names: Sequence[str], **said: Any) -> Limits:
+    """What was said, and when to be recycled: the lowest figure of these queues, as one process serves them all."""
+    from taskqueue.worker.leaving import Limits
+
+    queues = [app.settings.queues[name] for name in names if name in app.settings.queues]
+    return Limits(
+        **said,
+        max_tasks=min((q.max_tasks for q in queues if q.max_tasks), default=0),
+        max_memory=min((q.max_memory for q in queues if q.max_memory), default=0),
+        grace=app.settings.supervisor.grace,
+    )
+
+
+def _places(app: App, names: Sequence[str]) -> dict[str, str]:
+    """What the first line says: which queues, by which configuration, in which stores."""
+    urls = {app.settings.brokers[app.settings.queues[name].broker].url: None for name in names}
+    stores = ",".join(mask_url(url) for url in urls)
+    return {"queues": ",".join(names), "config": str(app.settings.file), "store": stores}

@@ -1,0 +1,123 @@
+"""Logging as `[logging]` says it: text for people or JSON for programs, one record a line on stderr.
+
+A record that is written while a task runs says which (`task_id`, `task_name`, `queue`, `attempt`, `worker`). No text
+can forge a line: line breaks in messages are written out, and the further lines of a traceback are indented.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import sys
+from datetime import UTC, datetime
+from typing import Any
+
+from taskqueue.context import context
+from taskqueue.masking import mask_url
+from taskqueue.settings import LoggingSettings
+from taskqueue.visible import visible, visible_lines
+
+#: libraries that say at "info" what only their authors want to know
+_TALKATIVE = ("alembic", "asyncio", "boto3", "botocore", "sqlalchemy", "urllib3")
+_URL = re.compile(r"\S+://\S+")
+_STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+
+
+def setup(settings: LoggingSettings, *, level: str | None = None) -> None:
+    """Send the root logger's records to stderr from `level` on (None: as the settings say). Repeated, it replaces."""
+    root = logging.getLogger()
+    handler = ToStderr()
+    handler.addFilter(RunningTask())
+    handler.setFormatter(JsonFormatter() if settings.format == "json" else TextFormatter())
+    root.handlers = [h for h in root.handlers if not isinstance(h, ToStderr)] + [handler]
+    root.setLevel((level or settings.level).upper())
+    for name in _TALKATIVE:
+        logging.getLogger(name).setLevel(logging.WARNING)
+
+
+class ToStderr(logging.Handler):
+    """Writes each record in one piece to what is `sys.stderr` at that moment."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            sys.stderr.write(self.format(record) + "\n")
+            sys.stderr.flush()
+        except RecursionError:
+            raise
+        except Exception:  # noqa: BLE001  # logging's own rule: a record that cannot be written harms nobody
+            self.handleError(record)
+
+
+class RunningTask(logging.Filter):
+    """Adds the facts of the task that runs, if the record says none itself."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if context.active:
+            facts = {
+                "task_id": context.id,
+                "task_name": context.name,
+                "queue": context.queue,
+                "attempt": context.attempt,
+                "worker": context.worker,
+            }
+            vars(record).update({name: value for name, value in facts.items() if not hasattr(record, name)})
+        return True
+
+
+class TextFormatter(logging.Formatter):
+    """`2026-01-31 09:00:00.123+01:00 WARNING taskqueue.worker[4711] lease lost  task_id=... queue=mail`."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        when = datetime.fromtimestamp(record.created, UTC).astimezone().isoformat(sep=" ", timespec="milliseconds")
+        facts = "".join(f" {name}={_plain(value)}" for name, value in _facts(record).items())
+        head = f"{when} {record.levelname:<7} {record.name}[{record.process}] "
+        line = head + visible(_masked(_message(record))) + (f" {facts}" if facts else "")
+        trace = visible_lines(_masked(_trace(self, record)))
+        return "\n    ".join([line, *trace.splitlines()])
+
+
+class JsonFormatter(logging.Formatter):
+    """One JSON object a line."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        said: dict[str, Any] = {
+            "time": datetime.fromtimestamp(record.created, UTC)
+            .isoformat(timespec="microseconds")
+            .replace("+00:00", "Z"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "pid": record.process,
+            "message": _masked(_message(record)),
+        }
+        if trace := _trace(self, record):
+            said["exception"] = _masked(trace)
+        facts = {name: value for name, value in _facts(record).items() if name not in said}
+        return json.dumps(said | facts, default=str, skipkeys=True)
+
+
+def _message(record: logging.LogRecord) -> str:
+    try:
+        return record.getMessage()
+    except Exception:  # noqa: BLE001  # a wrong format is the program's slip; what it had to say is not lost for that
+        return f"{record.msg} {record.args}"
+
+
+def _masked(text: str) -> str:
+    return _URL.sub(lambda found: mask_url(found[0]), text) if "://" in text else text
+
+
+def _facts(record: logging.LogRecord) -> dict[str, Any]:
+    return {name: value for name, value in vars(record).items() if name not in _STANDARD and value is not None}
+
+
+def _trace(formatter: logging.Formatter, record: logging.LogRecord) -> str:
+    parts = [formatter.formatException(record.exc_info)] if record.exc_info else []
+    if record.stack_info:
+        parts.append(formatter.formatStack(record.stack_info))
+    return "\n".join(parts)
+
+
+def _plain(value: object) -> str:
+    text = visible(_masked(str(value)))
+    return json.dumps(text, ensure_ascii=False) if not text or set(text) & set(" =\"'") else text

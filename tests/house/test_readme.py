@@ -1,0 +1,150 @@
+"""What README.md says is so: its files are accepted, its code runs, its commands print what it shows."""
+
+from __future__ import annotations
+
+import configparser
+import re
+import signal
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import tomli
+
+from taskqueue.cli.program import COMMANDS
+from taskqueue.settings import SupervisorSettings, parse
+from taskqueue.settings.resolve import TABLES
+from tests.support import readme
+from tests.support.readme import Block, alike, blocks, lay_out, type_in, typed
+
+#: how a block is checked
+CHECKED = {"python", "toml", "console", "ini"}
+
+
+def runs(section: str) -> bool:
+    return any(block.language == "console" or block.path is None for block in blocks(section=section))
+
+
+@pytest.fixture
+def worker(tmp_path: Path) -> Iterator[list[subprocess.Popen[bytes]]]:
+    """Workers that the test starts; they are told to leave at its end."""
+    started: list[subprocess.Popen[bytes]] = []
+    yield started
+    for process in started:
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(20) == 0
+
+
+@pytest.mark.process
+@pytest.mark.timeout(180)
+@pytest.mark.parametrize("section", [s for s in readme.sections() if runs(s)])
+def test_a_section_does_what_it_says(section, tmp_path, worker):
+    lay_out(tmp_path, upto=section)
+    if section != readme.FIRST:
+        assert type_in("taskqueue init", tmp_path)[0] == 0
+    snippets = [block for block in blocks("python", section=section) if block.path is None]
+    if snippets:
+        command = [str(tmp_path / "env/bin/taskqueue"), "worker"]
+        worker.append(subprocess.Popen(command, cwd=tmp_path, env=readme.environment(tmp_path)))
+    for block in blocks(section=section):
+        if block in snippets:
+            runs_as_its_comments_say(block, tmp_path)
+        elif block.language == "console":
+            prints_what_it_shows(block, tmp_path)
+
+
+def runs_as_its_comments_say(block: Block, folder: Path) -> None:
+    (folder / "snippet.py").write_text(block.text)
+    code, printed = type_in("python -W error snippet.py", folder)
+    assert code == 0, f"{block}:\n" + "\n".join(printed)
+    comments = re.findall(r"^ *print\(.*\)(?: +# (.+))?$", block.text, re.MULTILINE)
+    for comment, line in zip(comments, printed, strict=True):
+        assert not comment or line in comment, f"{block}: {comment!r} is said, {line!r} was printed"
+
+
+def prints_what_it_shows(block: Block, folder: Path) -> None:
+    ids: dict[str, str] = {}
+    for command, said in typed(block):
+        for shown, real in ids.items():
+            command = command.replace(shown, real)  # noqa: PLW2901  # a reader types the id that was printed there
+        code, printed = type_in(command, folder)
+        assert code == 0, f"{block}: $ {command}: exit code {code}\n" + "\n".join(printed)
+        assert alike(said, printed), f"{block}: $ {command}\n" + "\n".join(printed)
+        ids |= zip(readme.ids(said), readme.ids(printed), strict=False)
+
+
+def test_every_block_is_checked():
+    assert {block.language for block in blocks()} == CHECKED
+
+
+@pytest.mark.parametrize("block", blocks("python"), ids=str)
+def test_python_is_python(block):
+    compile(block.text, block.path or str(block), "exec")
+
+
+@pytest.mark.parametrize("block", [b for b in blocks("toml") if (b.path or "").startswith("config/")], ids=str)
+def test_a_configuration_is_accepted_whole(block, tmp_path):
+    settings = parse(block.text, file=tmp_path / block.path, environ={})
+
+    assert settings.brokers["main"].url.startswith("sqlite:///")
+
+
+def test_the_unit_lets_a_worker_stop_in_peace():
+    (block,) = blocks("ini")
+    unit = configparser.ConfigParser(strict=True)
+    unit.optionxform = str
+    unit.read_string(block.text)
+    service = unit["Service"]
+
+    assert service["ExecStart"].endswith(" worker")
+    assert float(service["TimeoutStopSec"]) > SupervisorSettings().grace
+    assert (service["SuccessExitStatus"], service["RestartPreventExitStatus"]) == ("75", "78")
+
+
+def test_the_tables_of_the_configuration_are_all_there():
+    told = set(re.findall(r"`\[([a-z_]+)(?:\.[A-Za-z]+)?\]`", readme.TEXT))
+
+    assert told >= set(TABLES)
+
+
+def test_the_commands_are_all_there():
+    listed = set(re.findall(r"^\| `taskqueue (\w+)", readme.TEXT, re.MULTILINE))
+
+    assert listed == set(COMMANDS)
+
+
+def test_the_targets_of_make_are_there():
+    makefile = (readme.ROOT / "Makefile").read_text()
+    told = set(re.findall(r"(?:`|^    )make ([a-z]+)", readme.TEXT, re.MULTILINE))
+
+    assert {"demo", "test"} <= told <= set(re.findall(r"^([a-z]+):", makefile, re.MULTILINE))
+
+
+def test_every_promise_is_there_and_its_limits_too():
+    promises, limits = readme.TEXT.split("\n## Promises\n")[1].split("\n## ")[0].split("\n| |", 1)
+    told = [int(n) for n in re.findall(r"^\* \*\*P(\d+) ", promises, re.MULTILINE)]
+    rows = [row.split("|")[1] for row in limits.splitlines() if row.startswith("| P")]
+    limited: set[int] = set()
+    for row in rows:
+        first, last = re.findall(r"P(\d+)", row)[0], re.findall(r"P(\d+)", row)[-1]
+        limited |= set(range(int(first), int(last) + 1))
+
+    assert told == list(range(1, 22))
+    assert limited == set(told)
+
+
+def test_links_lead_somewhere():
+    headings = re.findall(r"^#+ (.+)$", re.sub(r"```.*?```", "", readme.TEXT, flags=re.DOTALL), re.MULTILINE)
+    anchors = {re.sub(r"[^\w -]", "", heading).lower().replace(" ", "-") for heading in headings}
+    for target in re.findall(r"\]\(([^)]+)\)", readme.TEXT):
+        if target.startswith("#"):
+            assert target[1:] in anchors, target
+        elif "://" not in target:
+            assert (readme.ROOT / target).exists(), target
+
+
+def test_an_entry_point_is_in_a_pyproject_that_can_be_read():
+    (block,) = (b for b in blocks("toml") if b.path == "pyproject.toml")
+
+    assert tomli.loads(block.text)["project"]["entry-points"]["taskqueue.brokers"] == {"loud": "loud_broker:LoudBroker"}

@@ -1,0 +1,180 @@
+"""Tasks that child processes import. Each leaves traces in files, outside of the system under test."""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import os
+import signal
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+from taskqueue import AbstractTask, Report, Retry, TaskCancelled, context, task
+
+
+def trace(ledger: str, what: str) -> None:
+    """Append one line to the ledger: what, id, attempt, fence, pid, monotonic time. One write, so lines stay whole."""
+    line = f"{what} {context.id} {context.attempt} {context.fence} {os.getpid()} {time.monotonic_ns()}\n"
+    with Path(ledger).open("a", buffering=1) as file:
+        file.write(line)
+
+
+def pause(seconds: float) -> None:
+    """A task's own work: it takes so long."""
+    threading.Event().wait(seconds)
+
+
+@task
+def add(a: int, b: int) -> int:
+    return a + b
+
+
+@task
+def traced(ledger: str, seconds: float = 0.0) -> None:
+    trace(ledger, "start")
+    if seconds:
+        pause(seconds)
+    trace(ledger, "end")
+
+
+@task
+def until(ledger: str, file: str) -> str:
+    """Runs until `file` exists."""
+    trace(ledger, "start")
+    while not Path(file).exists():
+        pause(0.005)
+    trace(ledger, "end")
+    return "the file is there"
+
+
+@task
+def until_stopping(ledger: str) -> str:
+    trace(ledger, "start")
+    while not context.stopping:
+        pause(0.005)
+    raise Retry("to be continued", delay=0)
+
+
+@task
+def until_cancelled(ledger: str) -> None:
+    trace(ledger, "start")
+    while not context.cancel_requested:
+        pause(0.005)
+    raise TaskCancelled
+
+
+@task
+def progressing(ledger: str, file: str) -> None:
+    trace(ledger, "start")
+    context.progress(3, 7, "third of seven")
+    while not Path(file).exists():
+        pause(0.005)
+
+
+@task
+def stubborn(ledger: str) -> None:
+    """Does not yield to anything that is raised into it."""
+    trace(ledger, "start")
+    while True:
+        try:
+            pause(60)
+        except BaseException:
+            trace(ledger, "caught")
+
+
+@task(timeout=0.3)
+def too_slow(ledger: str) -> None:
+    trace(ledger, "start")
+    pause(60)
+
+
+@task(timeout=0.3)
+async def too_slow_async(ledger: str) -> None:
+    trace(ledger, "start")
+    await asyncio.sleep(60)
+
+
+@task(timeout=0.3)
+def hogs_the_interpreter() -> None:
+    """Holds the interpreter lock in C for ever: no Python thread of the worker can act."""
+    ctypes.PyDLL(None).sleep(600)
+
+
+@task
+async def add_async(a: int, b: int) -> int:
+    await asyncio.sleep(0)
+    return a + b
+
+
+@task
+def dies(ledger: str, times: int = 99) -> str:
+    """Takes its worker with it, at its first so many runs."""
+    trace(ledger, "start")
+    if len([line for line in Path(ledger).read_text().splitlines() if context.id in line]) <= times:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return "survived"
+
+
+@task(retries=2, backoff=0.01)
+def fails(text: str = "no luck") -> None:
+    raise ValueError(text)
+
+
+@task
+def leaves() -> None:
+    raise SystemExit(3)
+
+
+@task
+def unstorable() -> object:
+    return object()
+
+
+@task
+def parent(children: int, ledger: str) -> str:
+    trace(ledger, "start")
+    context.create_children(traced.bind(ledger) for _ in range(children))
+    return f"{children} children"
+
+
+@task
+def parent_that_dies_once(children: int, ledger: str) -> str:
+    trace(ledger, "start")
+    context.create_children(traced.bind(ledger) for _ in range(children))
+    if context.attempt == 1:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return f"{children} children"
+
+
+@task
+def parent_of_a_failure(ledger: str) -> str:
+    context.create_child(fails)
+    return "one child"
+
+
+@task
+def pid() -> int:
+    return os.getpid()
+
+
+@task
+def grows(megabytes: int) -> int:
+    _kept.append(bytearray(megabytes * 1024 * 1024))
+    return os.getpid()
+
+
+_kept: list[Any] = []
+
+
+class Greeting(AbstractTask):
+    PARAM_NAME = "name"
+
+    def set_name(self, name: str) -> None:
+        if not name:
+            raise ValueError("a greeting needs a name")
+        self.set_parameter(self.PARAM_NAME, name)
+
+    def __call__(self) -> Report:
+        return Report.success(f"Hello, {self.get_parameter(self.PARAM_NAME)}!")
