@@ -40,6 +40,7 @@ class ToStderr(logging.Handler):
     """Writes each record in one piece to what is `sys.stderr` at that moment."""
 
     def emit(self, record: logging.LogRecord) -> None:
+        """Write it; a record that cannot be written harms nobody."""
         try:
             sys.stderr.write(self.format(record) + "\n")
             sys.stderr.flush()
@@ -53,6 +54,7 @@ class RunningTask(logging.Filter):
     """Adds the facts of the task that runs, if the record says none itself."""
 
     def filter(self, record: logging.LogRecord) -> bool:
+        """Complete the record; all pass."""
         if context.active:
             facts = {
                 "task_id": context.id,
@@ -69,6 +71,7 @@ class TextFormatter(logging.Formatter):
     """`2026-01-31 09:00:00.123+01:00 WARNING taskqueue.worker[4711] lease lost  task_id=... queue=mail`."""
 
     def format(self, record: logging.LogRecord) -> str:
+        """The line, and the indented lines of its traceback."""
         when = datetime.fromtimestamp(record.created, UTC).astimezone().isoformat(sep=" ", timespec="milliseconds")
         facts = "".join(f" {name}={_plain(value)}" for name, value in _facts(record).items())
         head = f"{when} {record.levelname:<7} {record.name}[{record.process}] "
@@ -81,6 +84,7 @@ class JsonFormatter(logging.Formatter):
     """One JSON object a line."""
 
     def format(self, record: logging.LogRecord) -> str:
+        """The line."""
         said: dict[str, Any] = {
             "time": datetime.fromtimestamp(record.created, UTC)
             .isoformat(timespec="microseconds")

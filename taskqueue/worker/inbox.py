@@ -68,16 +68,15 @@ class Inbox:
     def take(self) -> Work | None:
         """The next task to run; waits for one. None: the worker stops."""
         with self._change:
-            while True:
-                if self._closed or self.quota == 0:
-                    return None
-                work = self._next()
-                if work is not None:
-                    return self._begin(work)
+            while (work := self._next()) is None and not self.closed:
+                # Only when there is something new: the lifeline's answers to a poke must not poke it again.
                 self._poke()
-                self._change.wait()
+                self._change.wait_for(lambda: self._ready or self.closed)
+            return self._begin(work) if work is not None else None
 
     def _next(self) -> Work | None:
+        if self.closed:
+            return None
         now = self._clock.monotonic()
         while self._ready:
             work = self._ready.popleft()

@@ -39,7 +39,7 @@ class RunningWorker:
         self.log = project.folder / f"worker-{len(project.workers)}.log"
         with self.log.open("wb") as out:
             self.process = subprocess.Popen(
-                [sys.executable, "/tmp/stub.py", "--config", str(project.config), "worker", *(args or ("default",))],
+                [sys.executable, "-m", "taskqueue", "--config", str(project.config), "worker", *(args or ("default",))],
                 env=dict(os.environ, PYTHONPATH=str(REPOSITORY)),
                 stdout=out,
                 stderr=out,
