@@ -11,6 +11,7 @@ import threading
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from taskqueue import plugins, settings
 from taskqueue.brokers.base import Broker
@@ -19,13 +20,15 @@ from taskqueue.database import tally
 from taskqueue.database.engine import Database
 from taskqueue.dispatcher import QueueDispatcher
 from taskqueue.errors import ConfigurationError
+from taskqueue.handle import Handle
 from taskqueue.keeper import Keeper
 from taskqueue.queue import Limits as QueueLimits
-from taskqueue.queue import Queue
+from taskqueue.queue import Parent, Queue
 from taskqueue.registry import REGISTRY, Registry
 from taskqueue.selectors import SELECTORS
 from taskqueue.settings import QueueSettings, Settings
 from taskqueue.settings.model import Located
+from taskqueue.task.base import AbstractTask
 from taskqueue.task.function import set_default_dispatcher
 from taskqueue.tasklog.base import TaskLogBroker
 from taskqueue.tasklog.reading import TaskLog
@@ -65,8 +68,11 @@ class App:
             default_queue=self.settings.app.default_queue,
             routes=self.settings.app.routes,
             clock=self.clock,
-            run_now=Inline(self.registry, self.clock, spawn=lambda *told: self.dispatcher.spawn(*told)),
+            run_now=Inline(self.registry, self.clock, spawn=self._spawn),
         )
+
+    def _spawn(self, parent: Parent, tasks: Sequence[AbstractTask], keys: Sequence[str | None]) -> list[Handle[Any]]:
+        return self.dispatcher.spawn(parent, tasks, keys)
 
     def import_modules(self) -> None:
         """Import the application's modules, which registers their tasks. Raises ConfigurationError."""
@@ -217,4 +223,3 @@ def connect(config: str | Path | None = None, *, sets: Sequence[str] = ()) -> Qu
     dispatcher = open_app(config, sets=sets).dispatcher
     set_default_dispatcher(lambda: dispatcher)
     return dispatcher
-

@@ -54,15 +54,15 @@ class Enqueuer:
 
         Returns a handle, or raises; when it returns the task is durably stored (P1).
         """
-        return self._dispatcher._store([as_task(task, *args, **kwargs)], self._said)[0]
+        return self._dispatcher.store([as_task(task, *args, **kwargs)], self._said)[0]
 
     def enqueue_many(self, tasks: Iterable[AbstractTask]) -> list[Handle[Any]]:
         """Enqueue all of these or none: one transaction for each database that is concerned."""
-        return self._dispatcher._store(list(tasks), self._said)
+        return self._dispatcher.store(list(tasks), self._said)
 
     def enqueue_by_name(self, name: str, /, **parameters: Any) -> Handle[Any]:
         """Enqueue a task whose code is elsewhere, by its name and parameters. What does not fit fails in the worker."""
-        return self._dispatcher._store([NamedTask(name, parameters)], self._said)[0]
+        return self._dispatcher.store([NamedTask(name, parameters)], self._said)[0]
 
     @overload
     async def enqueue_async(self, task: TaskFunction[P, R], /, *args: P.args, **kwargs: P.kwargs) -> Handle[R]: ...
@@ -95,7 +95,9 @@ class Enqueuer:
         positional, named = ((), parameters) if isinstance(parameters, Mapping) else (tuple(parameters), {})
         made = as_task(task, *positional, **named)
         if not isinstance(made, CallbackTask):
-            raise InvalidArguments(f"create_task() takes a function or callable class made a task by @task, not {task!r}")
+            raise InvalidArguments(
+                f"create_task() takes a function or callable class made a task by @task, not {task!r}"
+            )
         made.label = label if label is not None else made.label
         made.master_status = master_status
         if parent is not None:
@@ -132,7 +134,12 @@ class QueueDispatcher(Enqueuer):
         """The queue of that name; UnknownQueue says which was perhaps meant."""
         return self._router.named(name)
 
-    def options(self, *, id: str | None = None, **options: Unpack[EnqueueOptions]) -> Enqueuer:
+    def options(
+        self,
+        *,
+        id: str | None = None,  # noqa: A002  # the word that people try
+        **options: Unpack[EnqueueOptions],
+    ) -> Enqueuer:
         """Say something about the tasks to be enqueued: `queue.options(delay=60, owner="ann").enqueue(...)`.
 
         `id` (a UUID) makes an enqueue idempotent: repeated with the same id it stores nothing and returns the same
@@ -184,16 +191,17 @@ class QueueDispatcher(Enqueuer):
         filed = []
         for task, key in zip(tasks, keys, strict=True):
             if key is not None:
-                task._id = child_id(parent.id, key)
+                task.id = child_id(parent.id, key)
             filed.append(file(task, Said(), self._router, self.clock, parent=parent.id))
         self._put(filed, parent=parent)
         return [Handle(f.entry.id, self.task_log) for f in filed]
 
-    def _store(self, tasks: Sequence[AbstractTask], said: Said) -> list[Handle[Any]]:
+    def store(self, tasks: Sequence[AbstractTask], said: Said) -> list[Handle[Any]]:
+        """Enqueue tasks with what was said about them: behind every way to enqueue."""
         if said.id is not None:
             if len(tasks) != 1:
                 raise InvalidArguments("id names one task; give it to enqueue(), not to enqueue_many()")
-            tasks[0]._id = said.id
+            tasks[0].id = said.id
         filed = [file(task, said, self._router, self.clock) for task in tasks]
         self._put(filed, connection=said.connection)
         for task in tasks:

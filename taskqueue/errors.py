@@ -1,23 +1,23 @@
 """The exception tree. Each class is one cause; its text says what, where, and what to do.
 
-    TaskQueueError                      exit code 1
-    ├── ConfigurationError              78: the configuration cannot ever work
-    │   └── SchemaMismatch              the database's schema is too old or too new for this code
-    ├── BrokerUnavailable               the store behind a queue or task log does not answer; try again
-    ├── Deposed                         this worker was declared dead; it must leave
-    ├── QueueFull                       the queue's `max_waiting` is reached
-    ├── UnknownQueue, UnknownTask, UnknownEntry
-    ├── InvalidArguments                the arguments do not fit the task's signature
-    ├── EncodingError, MessageTooLarge  a value cannot be put into a message
-    ├── MessageInvalid                  bytes from a store that are no message of ours
-    ├── InvalidTransition               a status that cannot follow the present one
-    ├── NotEnqueueable                  a callable that no worker could find again
-    ├── ResultNotReady                  `Handle.result()` of a task that has not ended
-    └── TaskFailed                      `Handle.result()` of a task that ended badly; carries its report
+TaskQueueError                      exit code 1
+├── ConfigurationError              78: the configuration cannot ever work
+│   └── SchemaMismatch              the database's schema is too old or too new for this code
+├── BrokerUnavailable               the store behind a queue or task log does not answer; try again
+├── Deposed                         this worker was declared dead; it must leave
+├── QueueFull                       the queue's `max_waiting` is reached
+├── UnknownQueue, UnknownTask, UnknownEntry
+├── InvalidArguments                the arguments do not fit the task's signature
+├── EncodingError, MessageTooLarge  a value cannot be put into a message
+├── MessageInvalid                  bytes from a store that are no message of ours
+├── InvalidTransition               a status that cannot follow the present one
+├── NotEnqueueable                  a callable that no worker could find again
+├── ResultNotReady                  `Handle.result()` of a task that has not ended
+└── TaskFailed                      `Handle.result()` of a task that ended badly; carries its report
 
-    Retry (Exception)                   raised by a task: run me again later
-    TaskInterrupt (BaseException)       raised *into* a task; `except Exception` does not eat it
-    ├── TaskTimeout, LeaseLost, TaskCancelled, WorkerStopping
+Retry (Exception)                   raised by a task: run me again later
+TaskInterrupt (BaseException)       raised *into* a task; `except Exception` does not eat it
+├── TaskTimeout, LeaseLost, TaskCancelled, WorkerStopping
 """
 
 from __future__ import annotations
@@ -144,6 +144,6 @@ class WorkerStopping(TaskInterrupt):
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """", did you mean 'x'?" for the nearest of `known`, or an empty string."""
+    """The words `, did you mean 'x'?` for the nearest of `known`, or none."""
     near = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
     return f", did you mean {near[0]!r}?" if near else ""

@@ -59,7 +59,7 @@ class Handle(Generic[R]):
                 if left <= 0:
                     raise TimeoutError(f"task {self.id} is still {status.label} after {timeout:g} s")
                 pause = min(pause, left)
-            time.sleep(pause * random.uniform(0.75, 1.0))
+            time.sleep(pause * random.uniform(0.75, 1.0))  # noqa: TID251  # a log can only be asked
             pause = min(_SLOWEST_ASK, pause * 1.5)
         return status
 

@@ -43,7 +43,7 @@ class Intake:
         self._refuse_too_large(batch)
         if self.database is not None:
             return self.database.turn(lambda: self._enqueue_together(batch, parent))
-        return self._enqueue_through_outbox(batch, parent, joined)
+        return self._enqueue_through_outbox(batch, parent, joined=joined)
 
     def _enqueue_together(self, batch: Sequence[tuple[Entry, Message]], parent: Parent | None) -> list[str]:
         assert self.database is not None
@@ -56,7 +56,7 @@ class Intake:
         return new
 
     def _enqueue_through_outbox(
-        self, batch: Sequence[tuple[Entry, Message]], parent: Parent | None, joined: bool
+        self, batch: Sequence[tuple[Entry, Message]], parent: Parent | None, *, joined: bool
     ) -> list[str]:
         self._refuse_when_full(len(batch))
         new = self._add([entry for entry, _ in batch], parent)

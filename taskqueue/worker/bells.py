@@ -6,6 +6,7 @@ one store's long wait delays no other queue.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 from collections.abc import Sequence
@@ -103,7 +104,5 @@ class _Waiter:
                 self._orders.poke()
 
     def _drain(self) -> None:
-        try:
+        with contextlib.suppress(BlockingIOError):
             os.read(self._read, 64)
-        except BlockingIOError:
-            pass

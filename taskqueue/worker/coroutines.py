@@ -57,7 +57,7 @@ def _run_beside(coroutine: Coroutine[Any, Any, Any]) -> Any:
     def run() -> None:
         try:
             answer.append(context.run(asyncio.run, coroutine))
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001  # raised again in the caller's thread
             problem.append(error)
 
     thread = threading.Thread(target=run, name="task")

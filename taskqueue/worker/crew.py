@@ -116,5 +116,3 @@ class Crew:
         """Write on the scorecard, if there is one."""
         if self.scorecard is not None:
             self.scorecard.update(**changes)
-
-

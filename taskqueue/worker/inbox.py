@@ -46,6 +46,7 @@ class Work(msgspec.Struct):
         """The task's id."""
         return self.held.delivery.id
 
+
 class Inbox:
     """The locked desk between the two threads. `poke` wakes the lifeline."""
 

@@ -82,7 +82,9 @@ class Leases:
     def _lost(self, work: Work) -> None:
         work.lease_end = 0.0
         if work is self._inbox.current:
-            self._crew.interrupter.interrupt(work.run, LeaseLost("the lease is over; another worker may start this task"))
+            self._crew.interrupter.interrupt(
+                work.run, LeaseLost("the lease is over; another worker may start this task")
+            )
 
     def _all(self) -> list[Work]:
         current = self._inbox.current

@@ -46,9 +46,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
 class Leaving:
     """Follows the orders and the limits, and says when the worker is through."""
 
-    def __init__(
-        self, orders: Orders, clock: Clock, watch: Watch, limits: Limits, stations: Sequence[Station]
-    ) -> None:
+    def __init__(self, orders: Orders, clock: Clock, watch: Watch, limits: Limits, stations: Sequence[Station]) -> None:
         self._orders = orders
         self._clock = clock
         self._watch = watch

@@ -222,4 +222,3 @@ class Lifeline(threading.Thread):
             self.bells.wait(seconds)
         else:
             self.orders.wait(seconds)
-

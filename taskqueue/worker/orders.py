@@ -7,6 +7,7 @@ they leave.
 
 from __future__ import annotations
 
+import contextlib
 import enum
 import os
 import select
@@ -64,10 +65,9 @@ class Orders:
 
     def poke(self) -> None:
         """Wake the lifeline. From any thread."""
-        try:
+        # Full: it is awake already. Closed: it is gone.
+        with contextlib.suppress(OSError):
             os.write(self._write, b"\0")
-        except OSError:
-            pass  # full: it is awake already; closed: it is gone
 
     def wait(self, seconds: float) -> None:
         """Sleep until poked or told something."""

@@ -90,7 +90,7 @@ def exception_report(error: BaseException, *, skip: str) -> Report:
 def _text(error: BaseException) -> str:
     try:
         return str(error)
-    except Exception as another:  # an application's own __str__
+    except Exception as another:  # noqa: BLE001  # an application's own __str__
         return f"(its text cannot be shown: {type(another).__qualname__})"
 
 

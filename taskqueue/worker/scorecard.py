@@ -93,7 +93,9 @@ class Scorecard:
     def read(self) -> Card | None:
         """The row, or None if it is torn or was never written."""
         raw = bytes(self._buffer[self._offset : self._offset + _TAIL_AT + _HEAD.size])
-        turn, incarnation, slot, state, leaving, fence, attempt, task, since, deadline, done = _ROW.unpack(raw[:_TAIL_AT])
+        turn, incarnation, slot, state, leaving, fence, attempt, task, since, deadline, done = _ROW.unpack(
+            raw[:_TAIL_AT]
+        )
         if turn == 0 or turn != _HEAD.unpack(raw[_TAIL_AT:])[0]:
             return None
         return Card(

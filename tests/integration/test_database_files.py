@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
-from tests.support.programs import run
 
 from taskqueue.database.engine import Database
 from taskqueue.errors import BrokerUnavailable, ConfigurationError
+from tests.support.programs import run
 
 
 def pause(database: Database, name: str) -> None:

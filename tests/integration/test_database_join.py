@@ -175,9 +175,7 @@ def test_callbacks_of_a_commit_that_failed_are_dropped(database, engine):
     calls = []
     with engine.connect() as connection:
         connection.exec_driver_sql("PRAGMA foreign_keys = ON")
-        connection.exec_driver_sql(
-            "CREATE TABLE line (parent INTEGER REFERENCES orders DEFERRABLE INITIALLY DEFERRED)"
-        )
+        connection.exec_driver_sql("CREATE TABLE line (parent INTEGER REFERENCES orders DEFERRABLE INITIALLY DEFERRED)")
         with database.join(connection), database.begin() as tx:
             tx.after_commit(lambda: calls.append(1))
         connection.exec_driver_sql("INSERT INTO line VALUES (99)")

@@ -10,10 +10,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.support.programs import run, start
 
 from taskqueue.database.filelock import FileLock
 from taskqueue.database.sidefile import write_lock_holders
+from tests.support.programs import run, start
 
 
 @pytest.fixture

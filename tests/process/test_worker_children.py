@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import msgspec
 import pytest
-from taskqueue import Status
 
+from taskqueue import Status
 from tests.support import tasks
 from tests.support.eventually import eventually
 

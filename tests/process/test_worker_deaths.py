@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import defaultdict
 
 import pytest
-from taskqueue import Status
 
+from taskqueue import Status
 from tests.support import tasks
 from tests.support.eventually import eventually
 
@@ -118,7 +118,9 @@ def test_ten_thousand_tasks_two_workers_one_killed_half_way(project):
     count = 10_000
     handles = []
     for start in range(0, count, 1000):
-        handles += project.queue.enqueue_many(tasks.traced.bind(str(project.ledger)) for _ in range(start, start + 1000))
+        handles += project.queue.enqueue_many(
+            tasks.traced.bind(str(project.ledger)) for _ in range(start, start + 1000)
+        )
     first, second = project.worker(), project.worker()
     eventually(lambda: len(project.lines("end")) > count / 2, within=50)
     first.kill()

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from taskqueue import Status
 
+from taskqueue import Status
 from tests.support import tasks
 from tests.support.eventually import eventually
 

@@ -80,7 +80,7 @@ def stubborn(ledger: str) -> None:
     while True:
         try:
             pause(60)
-        except BaseException:
+        except BaseException:  # noqa: BLE001  # what this task is for
             trace(ledger, "caught")
 
 

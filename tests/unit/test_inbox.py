@@ -7,6 +7,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+
 from taskqueue.clock import SystemClock
 from taskqueue.worker.inbox import Inbox, Work
 

@@ -6,6 +6,7 @@ import os
 import signal
 
 import pytest
+
 from taskqueue.worker.orders import Orders, Stop
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 from taskqueue.worker.pace import MOST, TARGET, Pace
 
 
@@ -38,7 +40,7 @@ def test_long_tasks_are_leased_one_by_one():
 def test_a_batch_at_most_doubles_from_one_to_the_next():
     pace = learnt(0.001)
     limits = [pace.limit() for _ in range(8)]
-    assert all(after <= 2 * before for before, after in zip(limits, limits[1:], strict=False))
+    assert all(after <= 2 * before for before, after in itertools.pairwise(limits))
 
 
 def test_nothing_more_is_asked_for_while_a_whole_batch_waits():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import mmap
 
 import pytest
+
 from taskqueue.worker.scorecard import _TAIL_AT, SIZE, Card, Scorecard, State
 
 
