@@ -85,12 +85,7 @@ class _Waiter:
     _listening = False
 
     def _run(self) -> None:
-        while not self._closed:
-            with self._change:
-                self._change.wait_for(lambda: self._seconds is not None or self._closed)
-                if self._closed or self._seconds is None:
-                    continue
-                seconds, self._seconds, self._listening = self._seconds, None, True
+        while (seconds := self._armed()) is not None:
             try:
                 rang = self.station.queue.broker.wait(seconds, interrupt=self._read)
             except BrokerUnavailable:
@@ -102,6 +97,15 @@ class _Waiter:
             if rang:
                 self.station.ring()
                 self._orders.poke()
+
+    def _armed(self) -> float | None:
+        """Wait to be armed; for how long to listen, None at the end."""
+        with self._change:
+            self._change.wait_for(lambda: self._seconds is not None or self._closed)
+            if self._closed:
+                return None
+            seconds, self._seconds, self._listening = self._seconds, None, True
+            return seconds
 
     def _drain(self) -> None:
         with contextlib.suppress(BlockingIOError):

@@ -81,11 +81,12 @@ class Watch:
         self._interrupter.interrupt(work.run, reason)
 
     def _arm(self, end: float) -> None:
-        # Arming costs 40 us. A second too early does no harm: we look again long before.
-        if self._armed <= end <= self._armed + 1.0:
+        # Arming costs 40 us. A timer that is a little early will do, as long as we look again well before it.
+        now = self._clock.monotonic()
+        if self._armed <= end <= self._armed + 1.0 and self._armed > now + 3.0:
             return
         self._armed = end
-        faulthandler.dump_traceback_later(max(0.05, end - self._clock.monotonic()), exit=True, file=stderr())
+        faulthandler.dump_traceback_later(max(0.05, end - now), exit=True, file=stderr())
 
     def disarm(self) -> None:
         """Nothing runs and nothing is leased."""
