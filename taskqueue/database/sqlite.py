@@ -196,8 +196,10 @@ def _identity(file: Path) -> tuple[int, int]:
 
 
 def _returned(_: object, record: sa.pool.ConnectionPoolEntry) -> None:
-    # After the pool's rollback, however the transaction ended.
-    record.info["lock"].release()
+    # After the pool's rollback, however the transaction ended. A connection that was interrupted, as by a time limit
+    # raised in the middle of a statement, has been closed already, and its lock with it.
+    if lock := record.info.get("lock"):
+        lock.release()
 
 
 def _closed(_: object, record: sa.pool.ConnectionPoolEntry) -> None:

@@ -85,7 +85,7 @@ class Intake:
     def relay(self, *, older_than: float, limit: int = 500) -> int:
         """Push messages that their producers could not (P1); how many."""
         before = self.clock.micros() - int(older_than * 1e6)
-        left = [e for e in self.task_log.unrelayed(before=before, limit=limit) if e.queue == self.name]
+        left = self.task_log.unrelayed(before=before, limit=limit, queue=self.name)
         self._push([self._message_of(entry) for entry in left])
         return len(left)
 

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from taskqueue.database import tally
 from taskqueue.database.engine import Database, StoreBusy
-from taskqueue.errors import BrokerUnavailable, TaskQueueError
+from taskqueue.errors import BrokerUnavailable, TaskQueueError, TaskTimeout
 
 
 @pytest.fixture
@@ -41,6 +41,20 @@ def test_a_step_that_raises_leaves_nothing(database):
         pause(database, "mail")
         raise ZeroDivisionError
     assert queues(database) == []
+
+
+def test_a_time_limit_in_the_middle_of_a_statement_is_what_its_task_sees(database):
+    """P10: the connection is lost with it, and neither the writers' lock nor what was raised is."""
+
+    def interrupt(*_):
+        raise TaskTimeout("time is up")
+
+    with pytest.raises(TaskTimeout), database.begin() as tx:
+        pause(database, "news")
+        sa.event.listen(tx.connection, "before_cursor_execute", interrupt)
+        pause(database, "mail")
+    pause(database, "mail")
+    assert queues(database) == ["mail"]
 
 
 def test_steps_within_a_step_stand_or_fall_with_it(database):

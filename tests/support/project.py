@@ -18,6 +18,7 @@ REPOSITORY = Path(__file__).parents[2]
 CONFIG = """
 [app]
 modules = ["tests.support.tasks"]
+{app}
 [brokers.main]
 url = "sqlite:///tasks.db"
 [queue_defaults]
@@ -71,10 +72,10 @@ class RunningWorker:
 class Project:
     """A folder with everything in it."""
 
-    def __init__(self, folder: Path, *, defaults: str = "", grace: float = 30) -> None:
+    def __init__(self, folder: Path, *, app: str = "", defaults: str = "", grace: float = 30) -> None:
         self.folder = folder
         self.config = folder / "taskqueue.toml"
-        self.config.write_text(CONFIG.format(defaults=defaults, grace=grace))
+        self.config.write_text(CONFIG.format(app=app, defaults=defaults, grace=grace))
         self.ledger = folder / "ledger"
         self.ledger.touch()
         self.workers: list[RunningWorker] = []

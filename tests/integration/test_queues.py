@@ -1,0 +1,289 @@
+"""Queues and their dispatcher: entry and message together, in one store or two (P1, P7, P13)."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+
+import pytest
+import sqlalchemy as sa
+
+from taskqueue import (
+    BrokerUnavailable,
+    ConfigurationError,
+    InvalidArguments,
+    MessageTooLarge,
+    QueueFull,
+    Status,
+    UnknownQueue,
+    context,
+)
+from taskqueue.app import App
+from taskqueue.errors import InvalidTransition, LeaseLost
+from taskqueue.ids import new_id
+from taskqueue.message import Message
+from taskqueue.queue import Parent
+from taskqueue.settings import parse
+from taskqueue.worker.leaving import Limits
+from tests.support import tasks
+
+ONE_STORE = 'url = "sqlite:///{0}/one.db"'
+TWO_STORES = 'url = "sqlite:///{0}/messages.db"\n[task_log]\nurl = "sqlite:///{0}/log.db"'
+MEMORY = 'url = "memory://"'
+
+
+@pytest.fixture
+def open_app(tmp_path):
+    apps = []
+
+    def opened(stores: str, more: str = "") -> App:
+        text = f"[brokers.main]\n{stores.format(tmp_path)}\n[queues.default]\n{more}\n[queues.other]\n"
+        apps.append(App(parse(text, file=tmp_path / "taskqueue.toml")))
+        return apps[-1]
+
+    yield opened
+    for app in apps:
+        app.close()
+
+
+@pytest.fixture(params=[ONE_STORE, TWO_STORES], ids=["one store", "two stores"])
+def app(open_app, request):
+    return open_app(request.param)
+
+
+def work_off(app: App) -> None:
+    """A worker in this process, until nothing is due."""
+    assert app.worker(["default", "other"], Limits(drain=True)).run() == 0
+
+
+def test_a_task_goes_through_both_ways_of_storing_it(app):
+    handle = app.dispatcher.enqueue(tasks.add, 2, 3)
+    assert handle.status() is Status.ENQUEUED
+    work_off(app)
+    assert handle.result() == 5
+    assert app.dispatcher.queue("default").broker.depth().total == 0
+
+
+def test_many_tasks_are_one_transaction(app):
+    handles = app.dispatcher.enqueue_many(tasks.add.bind(n, 1) for n in range(100))
+    work_off(app)
+    assert [h.result() for h in handles] == [n + 1 for n in range(100)]
+
+
+def test_of_many_tasks_none_is_enqueued_if_one_is_refused(app):
+    with pytest.raises(MessageTooLarge, match="store the data elsewhere"):
+        app.dispatcher.enqueue_many([tasks.add.bind(1, 1), tasks.fails.bind("x" * 17_000_000)])
+    assert app.dispatcher.task_log.stats() == {}
+
+
+def test_the_same_id_twice_is_one_task(app):
+    """P1: a lost answer can be repeated."""
+    task_id = new_id()
+    first = app.dispatcher.options(id=task_id).enqueue(tasks.add, 1, 1)
+    again = app.dispatcher.options(id=task_id).enqueue(tasks.add, 1, 1)
+    assert first == again
+    work_off(app)
+    assert sum(app.dispatcher.task_log.categories().values()) == 1
+    assert app.dispatcher.task_log.get(task_id).attempts == 1
+
+
+def test_a_message_that_could_not_be_pushed_is_pushed_by_the_keeper(open_app, monkeypatch):
+    """P1: the task log is the outbox."""
+    app = open_app(TWO_STORES)
+    queue = app.dispatcher.queue("default")
+
+    def away(messages):
+        raise BrokerUnavailable("the broker is away")
+
+    monkeypatch.setattr(queue.broker, "push", away)
+    handle = app.dispatcher.enqueue(tasks.add, 1, 1)
+    assert handle.status() is Status.ENQUEUED
+    monkeypatch.undo()
+    assert queue.broker.depth().waiting == 0
+    assert queue.relay(older_than=0) == 1
+    work_off(app)
+    assert handle.result() == 2
+
+
+def test_junk_in_a_queue_is_kept_as_a_failed_entry(app):
+    """P7: never an endless loop, never silence."""
+    queue = app.dispatcher.queue("default")
+    queue.broker.push([Message(new_id(), b"\x00 not ours"), Message("no-id-at-all", b"{}")])
+    good = app.dispatcher.enqueue(tasks.add, 1, 1)
+    work_off(app)
+    assert good.result() == 2
+    failed = app.dispatcher.task_log.search(status="failed").entries
+    assert len(failed) == 2
+    assert all("no message of ours" in app.dispatcher.task_log.report(e.id).message for e in failed)
+    assert {app.dispatcher.task_log.get(e.id).payload for e in failed} == {b"\x00 not ours", b"{}"}
+    assert queue.broker.depth().total == 0
+
+
+def test_a_message_without_an_entry_is_adopted(app):
+    queue = app.dispatcher.queue("default")
+    handle = app.dispatcher.enqueue(tasks.add, 1, 1)
+    body = app.dispatcher.task_log.get(handle.id).payload
+    work_off(app)
+    fresh = new_id()
+    queue.broker.push([Message(fresh, body.replace(handle.id.encode(), fresh.encode()))])
+    work_off(app)
+    assert app.dispatcher.handle(fresh).result() == 2
+
+
+def test_arguments_that_do_not_fit_fail_in_the_worker_with_the_reason(app):
+    handle = app.dispatcher.enqueue_by_name("tests.support.tasks:add", a="one", c=2)
+    work_off(app)
+    assert handle.status() is Status.FAILED
+    assert "tests.support.tasks:add" in handle.report().message
+
+
+def test_an_unknown_name_goes_back_and_fails_after_its_grace(open_app):
+    """P7."""
+    app = open_app(ONE_STORE)
+    handle = app.dispatcher.enqueue_by_name("tests.support.tasks:ad")
+    work_off(app)
+    entry = app.dispatcher.task_log.get(handle.id)
+    assert (entry.status, entry.attempts) == (Status.ENQUEUED, 0)
+    assert entry.unknown_since is not None
+    app = open_app(ONE_STORE, "unknown_grace = 0")
+    handle = app.dispatcher.enqueue_by_name("tests.support.tasks:ad")
+    work_off(app)
+    assert handle.status() is Status.FAILED
+    assert "did you mean 'tests.support.tasks:add'" in handle.report().message
+
+
+def test_a_full_queue_refuses_more(open_app):
+    app = open_app(ONE_STORE, "max_waiting = 2")
+    app.dispatcher.enqueue_many([tasks.add.bind(1, 1), tasks.add.bind(1, 1)])
+    with pytest.raises(QueueFull, match="takes 2"):
+        app.dispatcher.enqueue(tasks.add, 1, 1)
+    assert app.dispatcher.queue("default").broker.depth().waiting == 2
+
+
+def test_a_committed_transaction_is_enqueued_and_a_rolled_back_one_is_gone(app, tmp_path):
+    """P1: `connection=`."""
+    file = next(iter([*tmp_path.glob("one.db"), *tmp_path.glob("log.db")]), None)
+    app.dispatcher.initialize()
+    file = file or next(iter([*tmp_path.glob("one.db"), *tmp_path.glob("log.db")]))
+    engine = sa.create_engine(f"sqlite:///{file}")
+    with engine.connect() as connection:
+        gone = app.dispatcher.options(connection=connection).enqueue(tasks.add, 1, 1)
+        connection.rollback()
+        kept = app.dispatcher.options(connection=connection).enqueue(tasks.add, 2, 2)
+        connection.commit()
+    engine.dispose()
+    for queue in app.queues.values():
+        queue.relay(older_than=0)
+    work_off(app)
+    assert app.dispatcher.task_log.broker.get(gone.id) is None
+    assert kept.result() == 4
+
+
+def test_a_connection_to_another_database_is_refused(app, tmp_path):
+    engine = sa.create_engine(f"sqlite:///{tmp_path}/another.db")
+    with engine.connect() as connection, pytest.raises(ConfigurationError, match=r"another\.db"):
+        app.dispatcher.options(connection=connection).enqueue(tasks.add, 1, 1)
+    engine.dispose()
+
+
+def test_an_ended_task_is_repeated_under_a_new_id(app):
+    first = app.dispatcher.options(owner="ann", label="nightly").enqueue(tasks.fails)
+    with pytest.raises(InvalidTransition):
+        app.dispatcher.retry(first.id)
+    first.cancel()
+    again = app.dispatcher.retry(first.id)
+    entry = app.dispatcher.task_log.get(again.id)
+    assert (entry.retry_of, entry.owner, entry.label) == (first.id, "ann", "nightly")
+    assert again.id != first.id
+
+
+def test_children_are_refused_under_a_stale_fence(app):
+    """R11."""
+    handle = app.dispatcher.enqueue(tasks.add, 1, 1)
+    with pytest.raises(LeaseLost):
+        app.dispatcher.spawn(Parent(handle.id, 7), [tasks.add.bind(1, 1)], [None])
+    assert sum(app.dispatcher.task_log.categories().values()) == 1
+
+
+def test_an_unknown_queue_is_named_with_its_likely_spelling(app):
+    with pytest.raises(UnknownQueue, match="did you mean 'default'"):
+        app.dispatcher.options(queue="defualt").enqueue(tasks.add, 1, 1)
+
+
+def test_an_unknown_option_is_refused(app):
+    with pytest.raises(InvalidArguments, match="dely"):
+        app.dispatcher.options(dely=3)
+
+
+def test_threads_share_a_dispatcher(app):
+    threads = [
+        threading.Thread(target=lambda: [app.dispatcher.enqueue(tasks.add, n, 1) for n in range(20)]) for _ in range(4)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert app.dispatcher.queue("default").broker.depth().waiting == 80
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_forked_child_enqueues_with_its_parent_s_dispatcher(app):
+    app.dispatcher.enqueue(tasks.add, 1, 1)
+    pid = os.fork()
+    if pid == 0:
+        try:
+            app.dispatcher.enqueue(tasks.add, 2, 2)
+        finally:
+            os._exit(0)
+    os.waitpid(pid, 0)
+    app.dispatcher.enqueue(tasks.add, 3, 3)
+    assert app.dispatcher.queue("default").broker.depth().waiting == 3
+
+
+class TestMemory:
+    """R18: the memory broker is honest."""
+
+    def test_a_task_runs_at_once_and_its_report_can_be_read(self, open_app):
+        assert open_app(MEMORY).dispatcher.enqueue(tasks.add, 2, 3).result() == 5
+
+    def test_retries_are_at_once(self, open_app):
+        handle = open_app(MEMORY).dispatcher.enqueue(tasks.fails)
+        assert handle.status() is Status.FAILED
+        assert handle.report().message == "ValueError: no luck"
+
+    def test_an_async_task_runs_inside_a_running_loop(self, open_app):
+        dispatcher = open_app(MEMORY).dispatcher
+
+        async def request() -> tuple[int, int]:
+            here = dispatcher.enqueue(tasks.add_async, 1, 2)
+            there = await dispatcher.enqueue_async(tasks.add_async, 3, 4)
+            return here.result(), there.result()
+
+        assert asyncio.run(request()) == (3, 7)
+
+    def test_what_a_task_enqueues_runs_after_it(self, open_app, tmp_path):
+        ledger = tmp_path / "ledger"
+        handle = open_app(MEMORY).dispatcher.enqueue(tasks.parent, 3, str(ledger))
+        assert handle.status() is Status.COMPLETED
+        lines = [line.split()[:2] for line in ledger.read_text().splitlines()]
+        assert lines[0] == ["start", handle.id]
+        assert [what for what, _ in lines[1:]] == ["start", "end"] * 3
+
+    def test_a_connection_is_refused(self, open_app):
+        with pytest.raises(ConfigurationError, match="connection="):
+            open_app(MEMORY).dispatcher.options(connection=object()).enqueue(tasks.add, 1, 1)
+
+    def test_no_worker_can_serve_it(self, open_app):
+        with pytest.raises(ConfigurationError, match="in memory"):
+            open_app(MEMORY).worker(["default"], Limits())
+
+    def test_its_entries_may_be_kept_in_a_database(self, open_app):
+        app = open_app(MEMORY + '\n[task_log]\nurl = "sqlite:///{0}/log.db"')
+        handle = app.dispatcher.enqueue(tasks.add, 1, 1)
+        assert (handle.result(), app.dispatcher.task_log.get(handle.id).attempts) == (2, 1)
+
+
+def test_context_is_refused_outside_of_a_task():
+    with pytest.raises(Exception, match="inside a task"):
+        _ = context.id
