@@ -11,7 +11,7 @@ transaction of its own and any number of keepers may do it at once: the second f
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from taskqueue.clock import Clock
@@ -51,6 +51,7 @@ class Keeper:
             (10.0, fold),
             (60.0, self.purge),
         ]
+        self._purges: list[Iterator[int]] = []
         self._due = [0.0] * len(self._duties)
 
     def step(self) -> None:
@@ -85,14 +86,23 @@ class Keeper:
                 queue.relay(older_than=RELAY_AFTER)
 
     def purge(self) -> bool:
-        """Delete ended entries past their retention, one small batch a status; whether some may be left."""
-        left = False
-        for status, seconds in self._retention.items():
-            before = self._clock.micros() - int(seconds * 1e6)
-            for task_log in self._logs():
-                deleted = next(iter(task_log.purge(status=status, before=before, limit=PURGE_BATCH)), 0)
-                left |= deleted >= PURGE_BATCH
-        return left
+        """Delete one small batch of ended entries past their retention; whether some may be left."""
+        if not self._purges:
+            self._purges = self._begin_purges()
+        while self._purges:
+            # The iterator keeps its place, so that the next step does not read again what is to stay.
+            if next(self._purges[0], None) is not None:
+                return True
+            self._purges.pop(0)
+        return False
+
+    def _begin_purges(self) -> list[Iterator[int]]:
+        now = self._clock.micros()
+        return [
+            task_log.purge(status=status, before=now - int(seconds * 1e6), limit=PURGE_BATCH)
+            for status, seconds in self._retention.items()
+            for task_log in self._logs()
+        ]
 
     def _logs(self) -> list[TaskLogBroker]:
         return list({id(queue.task_log): queue.task_log for queue in self._queues}.values())

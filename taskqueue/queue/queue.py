@@ -94,29 +94,34 @@ class Queue:
         return accepted
 
     def _claim(self, deliveries: Sequence[Delivery], worker: str) -> list[Held]:
-        answers = self.task_log.claim(deliveries, worker=worker, heal=self.database is not None)
+        answers = self.task_log.claim(deliveries, worker=worker)
         held = [Held(d, claim) for d in deliveries if isinstance(claim := answers[d.id], Claim)]
         if len(held) == len(deliveries):
-            return held
-        refused = {d.id: d for d in deliveries if not isinstance(answers[d.id], Claim)}
-        return held + self._sort_out(refused, answers, worker)
+            return held if len(answers) == len(held) else self._without_twins(held)
+        refused = [d for d in deliveries if not isinstance(answers[d.id], Claim)]
+        return self._without_twins(held) + self._sort_out(refused, answers, worker)
 
-    def _sort_out(
-        self, refused: Mapping[str, Delivery], answers: Mapping[str, Claim | Refusal], worker: str
-    ) -> list[Held]:
+    def _without_twins(self, held: Sequence[Held]) -> list[Held]:
+        """One delivery a task: a second message of the same one is dropped (P2)."""
+        first = {h.claim.id: h for h in reversed(held)}
+        twins = [h.delivery for h in held if first[h.claim.id] is not h]
+        if twins:
+            self.broker.ack(twins)
+        return [h for h in held if first[h.claim.id] is h]
+
+    def _sort_out(self, refused: Sequence[Delivery], answers: Mapping[str, Claim | Refusal], worker: str) -> list[Held]:
         """Messages that no entry stands behind as it should: drop, hide or adopt them, never loop on them (P7, R7)."""
-        by_answer = {r: [d for d in refused.values() if answers[d.id] is r] for r in Refusal}
-        if by_answer[Refusal.ENDED]:
-            self.broker.ack(by_answer[Refusal.ENDED])
-        if by_answer[Refusal.HELD]:
-            self.broker.release(by_answer[Refusal.HELD], delay=self.limits.lease)
-        missing = by_answer[Refusal.MISSING]
+        ended = [d for d in refused if answers[d.id] is Refusal.ENDED]
+        elsewhere = [d for d in refused if answers[d.id] is Refusal.HELD]
+        missing = [d for d in refused if answers[d.id] is Refusal.MISSING]
         junk = [d for d in missing if not self.intake.adopt(d)]
-        if junk:
-            self.broker.ack(junk)
+        if ended or junk:
+            self.broker.ack([*ended, *junk])
+        if elsewhere:
+            # Another worker runs it. Looked at again when that one's lease is over, whatever became of it.
+            self.broker.release(elsewhere, delay=self.limits.lease)
         adopted = [d for d in missing if d not in junk]
-        again = self.task_log.claim(adopted, worker=worker, heal=False) if adopted else {}
-        return [Held(d, claim) for d in adopted if isinstance(claim := again[d.id], Claim)]
+        return self._claim(adopted, worker) if adopted else []
 
     # Leases
 

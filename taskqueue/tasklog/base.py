@@ -49,13 +49,11 @@ class TaskLogBroker(Protocol):
     def unrelayed(self, *, before: int, limit: int, queue: str | None = None) -> list[Entry]:
         """Enqueued entries (of that queue) created before that time whose message has not reached its broker."""
 
-    def claim(self, deliveries: Sequence[Delivery], *, worker: str, heal: bool) -> dict[str, Claim | Refusal]:
+    def claim(self, deliveries: Sequence[Delivery], *, worker: str) -> dict[str, Claim | Refusal]:
         """Enqueued -> dequeued for each delivery's entry; by id, the claim or why not.
 
         One claim an id: of two deliveries of the same task only one may run. A claim whose `cancel_requested` is set
         must be finished as cancelled and not be started.
-        With `heal` (broker and log share a database, so the delivery itself proves that no one else holds it) an
-        entry left dequeued or running is claimed too.
         """
 
     def start(self, task_id: str, *, fence: int, attempt: int, at: int) -> bool:

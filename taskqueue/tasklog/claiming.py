@@ -11,23 +11,20 @@ from taskqueue.tasklog.entry import Claim, Refusal
 from taskqueue.tasklog.store import Change, EntryStore, Head
 
 
-def claim(store: EntryStore, deliveries: Sequence[Delivery], *, worker: str, heal: bool) -> dict[str, Claim | Refusal]:
+def claim(store: EntryStore, deliveries: Sequence[Delivery], *, worker: str) -> dict[str, Claim | Refusal]:
     """Claim the entry of each delivery for `worker`, or say why not (see `TaskLogBroker.claim`)."""
     ids = list(dict.fromkeys(delivery.id for delivery in deliveries))
     heads = store.heads(ids)
-    answers = {i: _answer(heads.get(i), heal=heal) for i in ids}
+    answers = {i: _answer(heads.get(i)) for i in ids}
     store.claim([heads[i] for i in ids if type(answers[i]) is Claim], worker=worker)
     return answers
 
 
-def _answer(head: Head | None, *, heal: bool) -> Claim | Refusal:
+def _answer(head: Head | None) -> Claim | Refusal:
     if head is None:
         return Refusal.MISSING
     if head.status is not Status.ENQUEUED:
-        if head.status not in HELD:
-            return Refusal.ENDED
-        if not heal:
-            return Refusal.HELD
+        return Refusal.HELD if head.status in HELD else Refusal.ENDED
     return Claim(
         head.id,
         head.fence + 1,

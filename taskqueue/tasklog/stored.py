@@ -36,8 +36,8 @@ class StoredTaskLog:
     def unrelayed(self, *, before: int, limit: int, queue: str | None = None) -> list[Entry]:
         return self._store.unrelayed(before=before, queue=queue, limit=limit)
 
-    def claim(self, deliveries: Sequence[Delivery], *, worker: str, heal: bool) -> dict[str, Claim | Refusal]:
-        return self._store.turn(lambda: claiming.claim(self._store, deliveries, worker=worker, heal=heal))
+    def claim(self, deliveries: Sequence[Delivery], *, worker: str) -> dict[str, Claim | Refusal]:
+        return self._store.turn(lambda: claiming.claim(self._store, deliveries, worker=worker))
 
     def start(self, task_id: str, *, fence: int, attempt: int, at: int) -> bool:
         return self._store.turn(lambda: claiming.start(self._store, task_id, fence=fence, attempt=attempt, at=at))

@@ -92,7 +92,7 @@ def test_a_claim_says_why_not(story: Story) -> None:
     story.claim(held)
     story.run(ended)
     asked = [Delivery(i, b"", "r") for i in (fresh, held, ended, parent.id, "0" * 36)]
-    answers = story.log.claim(asked, worker="w2", heal=False)
+    answers = story.log.claim(asked, worker="w2")
     assert isinstance(answers.pop(fresh), Claim)
     assert answers == {
         held: Refusal.HELD,
@@ -106,19 +106,9 @@ def test_a_claim_says_why_not(story: Story) -> None:
 def test_two_deliveries_of_one_task_are_one_claim(story: Story) -> None:
     """P2."""
     task = story.add()
-    answers = story.log.claim([Delivery(task, b"", "r1"), Delivery(task, b"", "r2")], worker="w1", heal=False)
+    answers = story.log.claim([Delivery(task, b"", "r1"), Delivery(task, b"", "r2")], worker="w1")
     assert len(answers) == 1
     assert story.get(task).fence == 1
-
-
-@pytest.mark.parametrize("started", [False, True])
-def test_a_claim_that_may_heal_takes_over_what_was_left_held(story: Story, started: bool) -> None:
-    task = story.add()
-    left = story.begin(task) if started else story.claim(task)
-    claim = story.claim(task, worker="w2", heal=True)
-    assert claim.fence == left.fence + 1
-    assert not story.finish(left)
-    assert story.finish(claim)
 
 
 def test_two_claims_at_once_never_share_an_entry(story: Story, open_task_log: OpenTaskLog) -> None:
@@ -131,7 +121,7 @@ def test_two_claims_at_once_never_share_an_entry(story: Story, open_task_log: Op
         log = open_task_log()
         barrier.wait()
         for start in range(0, len(asked), 10):
-            answers = log.claim(asked[start : start + 10], worker=worker, heal=False)
+            answers = log.claim(asked[start : start + 10], worker=worker)
             won.extend(i for i, answer in answers.items() if isinstance(answer, Claim))
 
     threads = [threading.Thread(target=claim, args=(f"w{n}",)) for n in range(4)]
@@ -321,7 +311,7 @@ def test_ids_may_be_many(story: Story) -> None:
     entries = [story.entry() for _ in range(2000)]
     assert len(story.log.add(entries)) == 2000
     deliveries = [Delivery(entry.id, b"", "r") for entry in entries]
-    claims = [c for c in story.log.claim(deliveries, worker="w1", heal=True).values() if isinstance(c, Claim)]
+    claims = [c for c in story.log.claim(deliveries, worker="w1").values() if isinstance(c, Claim)]
     assert len(story.log.finish([story.outcome(claim) for claim in claims])) == 2000
     assert story.log.stats() == {"mail": {Status.COMPLETED: 2000}}
 

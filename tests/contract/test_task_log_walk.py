@@ -67,16 +67,16 @@ class Walk(RuleBasedStateMachine):
         assert self.tell(lambda log: log.add([entry])) == [entry.id]
         self.ids.append(entry.id)
 
-    @rule(numbers=FEW, heal=st.booleans())
-    def claim(self, numbers: list[int], *, heal: bool) -> None:
+    @rule(numbers=FEW)
+    def claim(self, numbers: list[int]) -> None:
         asked = [Delivery(i, b"", "r") for i in self.some(numbers)]
-        answers = self.tell(lambda log: log.claim(asked, worker="w1", heal=heal))
+        answers = self.tell(lambda log: log.claim(asked, worker="w1"))
         self.claims.update({i: answer for i, answer in answers.items() if isinstance(answer, Claim)})
 
     @rule(number=WHICH, children=st.integers(0, 2))
     def beget(self, number: int, children: int) -> None:
         """A whole run that leaves children behind, or none after all: by chance alone, families would be rare."""
-        self.claim([number], heal=False)
+        self.claim([number])
         if claims := self.held([number]):
             self.tell(lambda log: log.adopt_child(claims[0].id, fence=claims[0].fence))
         for _ in range(children):
@@ -85,7 +85,7 @@ class Walk(RuleBasedStateMachine):
 
     @rule(numbers=FEW, status=st.sampled_from([Status.COMPLETED, Status.FAILED]))
     def run(self, numbers: list[int], status: Status) -> None:
-        self.claim(numbers, heal=False)
+        self.claim(numbers)
         self.finish(numbers, status, master=False)
 
     @rule(number=WHICH)

@@ -120,6 +120,28 @@ def test_junk_in_a_queue_is_kept_as_a_failed_entry(app):
     assert queue.broker.depth().total == 0
 
 
+def test_a_second_message_of_a_task_never_makes_a_second_run(app, tmp_path):
+    """P2: neither beside the first one nor while a worker runs it."""
+    queue, ledger = app.dispatcher.queue("default"), tmp_path / "ledger"
+    handle = app.dispatcher.enqueue(tasks.traced, str(ledger))
+    twin = Message(handle.id, app.dispatcher.task_log.get(handle.id).payload)
+    queue.broker.push([twin])
+    work_off(app)
+    assert len(ledger.read_text().splitlines()) == 2
+    assert queue.broker.depth().total == 0
+
+
+def test_a_second_message_of_a_running_task_is_hidden(app):
+    """P2."""
+    queue = app.dispatcher.queue("default")
+    handle = app.dispatcher.enqueue(tasks.add, 1, 1)
+    first = queue.turn([], limit=1, lease=60, worker="w1")
+    queue.broker.push([Message(handle.id, first.held[0].delivery.body)])
+    second = queue.turn([], limit=5, lease=60, worker="w2")
+    assert (len(first.held), len(second.held)) == (1, 0)
+    assert queue.broker.depth().delayed == 1
+
+
 def test_a_message_without_an_entry_is_adopted(app):
     queue = app.dispatcher.queue("default")
     handle = app.dispatcher.enqueue(tasks.add, 1, 1)

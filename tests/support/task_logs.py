@@ -75,8 +75,8 @@ class Story:
         self.log.add([entry])
         return entry.id
 
-    def claim(self, task_id: str, *, worker: str = "w1", heal: bool = False) -> Claim:
-        claim = self.log.claim([Delivery(task_id, b"{}", "r")], worker=worker, heal=heal)[task_id]
+    def claim(self, task_id: str, *, worker: str = "w1") -> Claim:
+        claim = self.log.claim([Delivery(task_id, b"{}", "r")], worker=worker)[task_id]
         assert isinstance(claim, Claim), claim
         return claim
 
