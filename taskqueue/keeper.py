@@ -26,6 +26,8 @@ log = logging.getLogger(__name__)
 #: a producer pushes by itself; only what is older than this is the keeper's, in seconds
 RELAY_AFTER = 2.0
 PURGE_BATCH = 500
+#: leases are looked at every second; who could not for so long knows that the store was away
+AMNESTY = 5.0
 
 
 class Keeper:
@@ -52,6 +54,7 @@ class Keeper:
             (60.0, self.purge),
         ]
         self._purges: list[Iterator[int]] = []
+        self._recovered_at = clock.monotonic()
         self._due = [0.0] * len(self._duties)
 
     def step(self) -> None:
@@ -73,11 +76,14 @@ class Keeper:
                 _tell(incarnation, card)
 
     def recover(self) -> None:
-        """Give back what ended leases held."""
+        """Give back what ended leases held. After an outage that is no task's fault (P4)."""
+        now = self._clock.monotonic()
+        excused = now > self._recovered_at + AMNESTY
         for queue in self._queues:
-            lost = queue.recover()
+            lost = queue.recover(excused=excused)
             if lost:
                 log.warning("leases ended, tasks given back", extra={"queue": queue.name, "tasks": len(lost)})
+        self._recovered_at = now
 
     def relay(self) -> None:
         """Push what producers could not."""

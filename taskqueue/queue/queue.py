@@ -142,20 +142,26 @@ class Queue:
         self.task_log.release({h.claim.id: h.claim.fence for h in held}, cause=cause, detail=detail)
         self.broker.release([h.delivery for h in held])
 
-    def recover(self, dead: Iterable[str] = (), *, running: Mapping[str, str] | None = None) -> list[Lost]:
+    def recover(
+        self, dead: Iterable[str] = (), *, running: Mapping[str, str] | None = None, excused: bool = False
+    ) -> list[Lost]:
         """Return what ended leases and these dead incarnations held (P3); what was lost.
 
         `running` names the tasks that the dead are known to have run, with the cause in one line (P4); None: nobody
-        can tell, so that only a task which was held alone is known to be its worker's death.
+        can tell, so that only a task which was held alone is known to be its worker's death. `excused`: the store was
+        away, and a lease that ended meanwhile is no task's fault.
         """
-        return self._together(lambda: self._recover(list(dead), running))
+        return self._together(lambda: self._recover(list(dead), running, excused=excused))
 
-    def _recover(self, dead: Sequence[str], running: Mapping[str, str] | None) -> list[Lost]:
+    def _recover(self, dead: Sequence[str], running: Mapping[str, str] | None, *, excused: bool) -> list[Lost]:
         lost = self.broker.recover(dead)
         if not lost:
             return []
-        if running is not None:
-            lost = [msgspec.structs.replace(one, only_one=False) if one.owner in dead else one for one in lost]
+        told = set(dead) if running is not None else set()
+        if excused or told:
+            lost = [
+                msgspec.structs.replace(one, only_one=False) if excused or one.owner in told else one for one in lost
+            ]
         self.task_log.lost(lost, running=running or {}, max_crashes={self.name: self.limits.max_crashes})
         return lost
 

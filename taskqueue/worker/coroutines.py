@@ -8,6 +8,7 @@ import threading
 from collections.abc import Coroutine
 from typing import Any
 
+from taskqueue.errors import TaskInterrupt
 from taskqueue.worker.interrupt import Interrupter
 
 
@@ -31,6 +32,11 @@ class Coroutines:
             self._runner = asyncio.Runner()
         try:
             return self._runner.run(self._announced(coroutine), context=contextvars.copy_context())
+        except TaskInterrupt:
+            # Raised before the loop had the coroutine: begin with another loop.
+            coroutine.close()
+            self.close()
+            raise
         except asyncio.CancelledError:
             reason = self._interrupter.reason if self._interrupter else None
             raise reason or RuntimeError("the coroutine was cancelled from inside") from None

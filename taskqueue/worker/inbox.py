@@ -58,6 +58,10 @@ class Inbox:
         self._finished: list[tuple[Work, Outcome]] = []
         self._low = 0
         self._closed = False
+        self._storing = False
+        self._abandoned = False
+        #: the task thread waits for its outcomes to be stored
+        self.hurry = False
         self.current: Work | None = None
         self.taken = 0
         #: how many tasks may still be taken; None: any number
@@ -96,22 +100,21 @@ class Inbox:
             self._poke()
         return work
 
-    def done(self, work: Work, outcome: Outcome | None) -> None:
-        """The current task is over; None: nothing of it may be written."""
+    def done(self, work: Work, outcome: Outcome) -> None:
+        """The current task is over."""
         with self._change:
             self.current = None
-            if outcome is not None:
-                if not self._finished:
-                    self.oldest_finished = self._clock.monotonic()
-                self._finished.append((work, outcome))
+            if not self._finished:
+                self.oldest_finished = self._clock.monotonic()
+            self._finished.append((work, outcome))
 
     def flushed(self) -> None:
         """Wait until every outcome is stored (`commit = "each"`)."""
         with self._change:
+            self.hurry = True
             self._poke()
-            self._change.wait_for(lambda: not self._finished and not self._storing)
-
-    _storing = False
+            self._change.wait_for(lambda: not (self._finished or self._storing) or self._abandoned)
+            self.hurry = False
 
     # The lifeline
 
@@ -154,6 +157,12 @@ class Inbox:
         """Hand out nothing more."""
         with self._change:
             self._closed = True
+            self._change.notify_all()
+
+    def abandon(self) -> None:
+        """The lifeline is gone: nobody will store anything any more."""
+        with self._change:
+            self._closed = self._abandoned = True
             self._change.notify_all()
 
     @property

@@ -47,8 +47,7 @@ class Inline:
                 return
             (held,) = turn.held
             work = unpack(queue, held, self._registry, FOREVER)
-            outcome = runner.run(work)
-            finished = [Finished(held.delivery, outcome)] if outcome is not None else []
+            finished = [Finished(held.delivery, runner.run(work))]
 
     def _context_of(self, work: Work) -> Run:
         return Run(work, worker="inline", spawn=self._spawn, stopping=lambda: False)

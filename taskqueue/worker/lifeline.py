@@ -58,7 +58,7 @@ class Lifeline(threading.Thread):
             log.critical("the lifeline broke; the worker leaves", exc_info=True)
             self.failure = error
         finally:
-            self.inbox.close()
+            self.inbox.abandon()
             self.bells.close()
 
     def _step(self) -> None:
@@ -107,7 +107,11 @@ class Lifeline(threading.Thread):
     def _due_outcomes(self, now: float) -> dict[Station, list[tuple[Work, Outcome]]]:
         by_station: dict[Station, list[tuple[Work, Outcome]]] = defaultdict(list)
         due = self.inbox.pending and (
-            self.inbox.idle or self.inbox.closed or self.inbox.running_low or now >= self.inbox.oldest_finished + FLUSH
+            self.inbox.idle
+            or self.inbox.hurry
+            or self.inbox.closed
+            or self.inbox.running_low
+            or now >= self.inbox.oldest_finished + FLUSH
         )
         for work, outcome in self.inbox.collect() if due else ():
             by_station[self.crew.station_of(work)].append((work, outcome))

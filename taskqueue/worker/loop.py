@@ -12,7 +12,6 @@ import sys
 
 from taskqueue.errors import EXIT_FAILED
 from taskqueue.hooks import HOOKS
-from taskqueue.tasklog.entry import Outcome
 from taskqueue.worker.crew import Crew
 from taskqueue.worker.inbox import Inbox, Work
 from taskqueue.worker.leaving import Leaving, Limits
@@ -67,11 +66,7 @@ class Worker:
     def _work(self) -> None:
         while (work := self._inbox.take()) is not None:
             self._begin(work)
-            outcome: Outcome | None = None
-            try:
-                outcome = self._runner.run(work)
-            finally:
-                self._inbox.done(work, outcome)
+            self._inbox.done(work, self._runner.run(work))
             self._crew.note(state=State.IDLE, task_id="", deadline=0.0)
             if work.queue.limits.commit_each:
                 self._inbox.flushed()

@@ -51,9 +51,12 @@ def again(work: Work, report: Report, cause: Cause, *, delay: float, at: int, st
     return _outcome(work, Status.ENQUEUED, at=at, started=started, delay=delay, attempt=attempt)
 
 
-def stopped(work: Work, *, at: int, started: int) -> Outcome:
-    """The worker had to leave: back to the queue, and it counts as no attempt (P4)."""
-    attempt = _attempt(work, Cause.STOPPED, "the worker was told to leave at once", at=at, started=started)
+def given_up(work: Work, cause: Cause, detail: str, *, at: int, started: int) -> Outcome:
+    """The run had to end, by no fault of the task: back to the queue, and it counts as no attempt (P4).
+
+    Where another worker has the task already, the fence refuses this.
+    """
+    attempt = _attempt(work, cause, detail, at=at, started=started)
     return _outcome(work, Status.ENQUEUED, at=at, attempt=attempt)
 
 

@@ -46,8 +46,8 @@ class Runner:
         self._coroutines = Coroutines(interrupter)
         self._random = random or Random()
 
-    def run(self, work: Work) -> Outcome | None:
-        """Run the task and say what is to be written; None: nothing may be, the lease is lost."""
+    def run(self, work: Work) -> Outcome:
+        """Run the task and say what is to be written."""
         if work.cancelled:
             return outcomes.cancelled(work, at=self._clock.micros())
         if work.decoded is None:
@@ -58,7 +58,7 @@ class Runner:
         finally:
             leave(token)
 
-    def _run(self, work: Work, task: DecodedTask) -> Outcome | None:
+    def _run(self, work: Work, task: DecodedTask) -> Outcome:
         started = self._clock.micros()
         try:
             value = self._call(work, task)
@@ -84,14 +84,14 @@ class Runner:
             log.debug("task completed", extra=_facts(work))
         return outcome
 
-    def _judge(self, work: Work, task: DecodedTask, error: BaseException, started: int) -> Outcome | None:
+    def _judge(self, work: Work, task: DecodedTask, error: BaseException, started: int) -> Outcome:
         at = self._clock.micros()
         match error:
             case LeaseLost():
-                log.error("lease lost: nothing that this run did is recorded", extra=_facts(work))
-                return None
+                log.error("lease lost: another worker may run this task now", extra=_facts(work))
+                return outcomes.given_up(work, Cause.LEASE_LOST, str(error), at=at, started=started)
             case WorkerStopping():
-                return outcomes.stopped(work, at=at, started=started)
+                return outcomes.given_up(work, Cause.STOPPED, str(error), at=at, started=started)
             case TaskCancelled():
                 return outcomes.cancelled(work, at=at, started=started)
             case _:

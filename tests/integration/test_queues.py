@@ -120,15 +120,14 @@ def test_junk_in_a_queue_is_kept_as_a_failed_entry(app):
     assert queue.broker.depth().total == 0
 
 
-def test_a_second_message_of_a_task_never_makes_a_second_run(app, tmp_path):
-    """P2: neither beside the first one nor while a worker runs it."""
-    queue, ledger = app.dispatcher.queue("default"), tmp_path / "ledger"
-    handle = app.dispatcher.enqueue(tasks.traced, str(ledger))
-    twin = Message(handle.id, app.dispatcher.task_log.get(handle.id).payload)
-    queue.broker.push([twin])
-    work_off(app)
-    assert len(ledger.read_text().splitlines()) == 2
-    assert queue.broker.depth().total == 0
+def test_two_messages_of_a_task_are_one_run(app):
+    """P2."""
+    queue = app.dispatcher.queue("default")
+    handle = app.dispatcher.enqueue(tasks.add, 1, 1)
+    queue.broker.push([Message(handle.id, app.dispatcher.task_log.get(handle.id).payload)])
+    turn = queue.turn([], limit=5, lease=60, worker="w1")
+    assert [h.claim.id for h in turn.held] == [handle.id]
+    assert queue.broker.depth().total == 1
 
 
 def test_a_second_message_of_a_running_task_is_hidden(app):

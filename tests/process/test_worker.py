@@ -156,3 +156,10 @@ def test_ten_tasks_behind_a_long_one_go_back_to_the_queue(project):
     assert long[0].wait(20) is Status.COMPLETED
     assert [first.stop(), second.stop()] == [0, 0]
     project.nothing_left()
+
+
+def test_a_report_is_stored_before_the_next_task_where_the_queue_says_so(make_project):
+    project = make_project(defaults='commit = "each"')
+    handles = project.queue.enqueue_many(tasks.log_of_others.bind(str(project.config)) for _ in range(10))
+    project.drain()
+    assert [h.result() for h in handles] == list(range(10))

@@ -178,3 +178,11 @@ class Greeting(AbstractTask):
 
     def __call__(self) -> Report:
         return Report.success(f"Hello, {self.get_parameter(self.PARAM_NAME)}!")
+
+
+@task
+def log_of_others(config: str) -> int:
+    """How many completed tasks the log shows while this one runs."""
+    from taskqueue import connect
+
+    return connect(config).task_log.categories()["completed"]
