@@ -60,10 +60,9 @@ class Drain:
     def run(self, queue: Queue, held: Held) -> Ran:
         """Run one task and store what became of it."""
         self.error = None
-        work = unpack(queue, held, self._registry, NEVER)
+        work = unpack(queue, held, self._registry, worker=WORKER, lease_end=NEVER)
         outcome = self._runner.run(work)
-        if outcome is not None:
-            queue.turn([Finished(held.delivery, outcome)], limit=0, lease=queue.limits.lease, worker=WORKER)
+        queue.turn([Finished(held.delivery, outcome)], limit=0, lease=queue.limits.lease, worker=WORKER)
         self._pass_on_what_is_not_the_tasks()
         handle = self._dispatcher.handle(work.id)
         return Ran(work.name, handle, handle.status(), _report_of(outcome))

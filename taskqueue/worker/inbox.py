@@ -23,6 +23,8 @@ class Work(msgspec.Struct):
 
     queue: Queue
     held: Held
+    #: who runs it, as people see it
+    worker: str
     #: what is known of it even where it cannot be decoded
     name: str
     parent_id: str | None

@@ -13,6 +13,8 @@ from taskqueue.worker.runner import Runner
 from taskqueue.worker.unpack import unpack
 
 FOREVER = float("inf")
+#: what the task log calls the caller that ran a task itself
+INLINE = "inline"
 
 
 class Inline:
@@ -42,12 +44,12 @@ class Inline:
     def _drain(self, queue: Queue, runner: Runner) -> None:
         finished: list[Finished] = []
         while True:
-            turn = queue.turn(finished, limit=1, lease=queue.limits.lease, worker="inline")
+            turn = queue.turn(finished, limit=1, lease=queue.limits.lease, worker=INLINE)
             if not turn.held:
                 return
             (held,) = turn.held
-            work = unpack(queue, held, self._registry, FOREVER)
+            work = unpack(queue, held, self._registry, worker=INLINE, lease_end=FOREVER)
             finished = [Finished(held.delivery, runner.run(work))]
 
     def _context_of(self, work: Work) -> Run:
-        return Run(work, worker="inline", spawn=self._spawn, stopping=lambda: False)
+        return Run(work, worker=INLINE, spawn=self._spawn, stopping=lambda: False)

@@ -111,6 +111,7 @@ class Leaving:
     def _leave(self, exit_code: int = 0) -> None:
         self._orders.stop = max(self._orders.stop, Stop.GRACEFUL)
         self.exit_code = exit_code
+        self._orders.poke()  # what was decided between two steps must not wait for the next thing that is due
 
     def _press(self, now: float, current: Work | None) -> None:
         if current is None:

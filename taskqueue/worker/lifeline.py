@@ -139,7 +139,9 @@ class Lifeline(threading.Thread):
         if not limit:
             return False
         lease_end = sent + queue.limits.lease
-        works = [unpack(queue, held, self.crew.registry, lease_end) for held in turn.held]
+        works = [
+            unpack(queue, held, self.crew.registry, worker=self.crew.slot, lease_end=lease_end) for held in turn.held
+        ]
         self._accept(station, works, short=turn.short)
         return bool(works)
 

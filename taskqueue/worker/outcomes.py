@@ -116,6 +116,7 @@ def _attempt(
         attempt=claim.attempts + 1,
         cause=cause,
         detail=detail,
+        worker=work.worker,
         started_at=started,
         ended_at=at,
         report=report,

@@ -9,19 +9,29 @@ from taskqueue.registry import Registry
 from taskqueue.worker.inbox import Work
 
 
-def unpack(queue: Queue, held: Held, registry: Registry, lease_end: float) -> Work:
+def unpack(queue: Queue, held: Held, registry: Registry, *, worker: str, lease_end: float) -> Work:
     """Decode the message; what is wrong with it becomes the work's `problem` (P7)."""
     cancelled = held.claim.cancel_requested
     try:
         task = codec.decode(held.delivery.body, registry)
     except TaskQueueError as error:
         name, parent_id, master_status = _header(held.delivery.body)
-        return Work(queue, held, name, parent_id, master_status, None, error, 0.0, lease_end, cancelled)
+        return Work(queue, held, worker, name, parent_id, master_status, None, error, 0.0, lease_end, cancelled)
     said = (task.options.timeout, task.definition.options.timeout, queue.limits.timeout)
     timeout = next(seconds for seconds in said if seconds is not None)
     header = task.header
     return Work(
-        queue, held, header.name, header.parent_id, header.master_status, task, None, timeout, lease_end, cancelled
+        queue,
+        held,
+        worker,
+        header.name,
+        header.parent_id,
+        header.master_status,
+        task,
+        None,
+        timeout,
+        lease_end,
+        cancelled,
     )
 
 

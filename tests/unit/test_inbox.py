@@ -17,7 +17,7 @@ CLOCK = SystemClock()
 def work(number: int, *, lease: float = 60.0) -> Work:
     held: Any = SimpleNamespace(delivery=SimpleNamespace(id=str(number)))
     queue: Any = SimpleNamespace(name="q")
-    return Work(queue, held, "t", None, False, None, None, 0.0, CLOCK.monotonic() + lease)
+    return Work(queue, held, "w", "t", None, False, None, None, 0.0, CLOCK.monotonic() + lease)
 
 
 @pytest.fixture
