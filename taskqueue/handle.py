@@ -7,9 +7,12 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
+import msgspec
+
 from taskqueue.errors import ResultNotReady, TaskFailed
 from taskqueue.report import Report
 from taskqueue.status import Status
+from taskqueue.tasklog.entry import Attempt, Cancellation
 
 if TYPE_CHECKING:
     from taskqueue.tasklog.reading import TaskLog
@@ -78,6 +81,15 @@ class Handle(Generic[R]):
             raise TaskFailed(f"task {self.id} {status.label}: {text}", report)
         return cast("R", self._revive(report.data if report else None))
 
-    def cancel(self, *, force: bool = False) -> Any:
+    def progress(self) -> dict[str, Any] | None:
+        """How far the task said it is (`done`, `total`, `message`); None if it said nothing."""
+        progress = self._log.get(self.id).progress
+        return msgspec.json.decode(progress, type=dict[str, Any]) if progress is not None else None
+
+    def attempts(self) -> list[Attempt]:
+        """Its attempts that did not end well, oldest first, each with its cause."""
+        return self._log.attempts(self.id)
+
+    def cancel(self, *, force: bool = False) -> Cancellation:
         """Cancel the task (P12): what was done, a `Cancellation`."""
         return self._log.cancel([self.id], force=force)[self.id]

@@ -31,8 +31,8 @@ BUILT_IN = {
         "sqlite": "taskqueue.tasklog.rds:RdsTaskLogBroker",
     },
 }
-#: schemes that an extra of this package brings
-EXTRAS = {"postgresql": "postgresql", "mysql": "mysql", "mariadb": "mysql"}
+#: schemes of stores that are announced and not yet served
+ANNOUNCED = ("postgresql", "mysql", "mariadb", "sqs")
 _KIND = {BROKERS: "broker", TASK_LOGS: "task log broker"}
 
 
@@ -95,9 +95,9 @@ def _registered(group: str) -> dict[str, EntryPoint]:
 
 
 def _advice(scheme: str, group: str, known: Mapping[str, EntryPoint]) -> str:
-    if scheme in EXTRAS:
-        return f"; install it: pip install 'taskqueue-supervisor[{EXTRAS[scheme]}]'"
-    guess = did_you_mean(scheme, [*known, *EXTRAS])
+    if scheme in ANNOUNCED:
+        return "; this release serves sqlite:// and memory://, PostgreSQL, MySQL and SQS come with the next one"
+    guess = did_you_mean(scheme, [*known, *ANNOUNCED])
     return (
         f"{guess or ''}; known: {', '.join(sorted(known))}. "
         f"Other packages add theirs by the entry point group {group!r}: install the one that serves '{scheme}'"

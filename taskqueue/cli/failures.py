@@ -64,6 +64,9 @@ def _tell(error: BaseException) -> int:
     if isinstance(error, click.ClickException):
         say(_one_line(error))
         return error.exit_code
+    if isinstance(error, UnicodeEncodeError):
+        say(f"{error.object[:50]!r} is no text: it has bytes that are not UTF-8")
+        return EXIT_USAGE
     say(f"unexpected {type(error).__name__}: {visible(str(error))}; this is a bug: {DEBUG}=1 shows where it happened")
     return EXIT_FAILED
 
@@ -79,7 +82,10 @@ def _one_line(error: click.ClickException) -> str:
     text = " ".join(error.format_message().split()).rstrip(".")
     text = text[:1].lower() + text[1:]
     context = error.ctx if isinstance(error, click.UsageError) else None
-    return f"{text}; see `{context.command_path} --help`" if context else text
+    if context is None:
+        return text
+    then = " See" if text.endswith("?") else "; see"
+    return f"{text}{then} `{context.command_path} --help`"
 
 
 def _escape_what_cannot_be_written() -> None:

@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
     examples=(
         ("taskqueue worker", "serve all queues"),
         ("taskqueue worker mail reports", "these two, shares by weight"),
-        ("taskqueue worker mail reports --strict", "mail first, reports when it is empty"),
+        ("taskqueue worker mail reports --strict", "the queue of the higher weight first, the other when it is empty"),
         ("taskqueue worker --drain", "leave when nothing is left to do"),
         ("taskqueue worker mail --once", "run one task, if there is one"),
         ("taskqueue worker --for 1h --limit 1000", "leave after an hour or 1,000 tasks"),

@@ -201,7 +201,7 @@ class Database:
         if outdated or stale:
             with self._own_step(process) as transaction:
                 if outdated:
-                    upgrade.upgrade(transaction.connection, self.tables)
+                    upgrade.upgrade(transaction.connection, self.tables, self.name)
                 self.dialect.revive(transaction)
 
 

@@ -23,7 +23,7 @@ _one_at_a_time = threading.Lock()
 
 def is_outdated(connection: sa.Connection, tables: Tables, name: str) -> bool:
     """Whether there is something to create or upgrade. Raises SchemaMismatch if the schema is too new for us."""
-    found = revision(connection, tables)
+    found = revision(connection, tables, name)
     if found > HEAD:
         meta = tables.meta.c
         oldest = connection.execute(sa.select(meta.value).where(meta.name == "oldest_release")).scalar()
@@ -40,12 +40,19 @@ def too_old(name: str) -> SchemaMismatch:
     return SchemaMismatch(f"{name}: its schema is missing or too old for this release; run `taskqueue init`")
 
 
-def revision(connection: sa.Connection, tables: Tables) -> int:
-    """The number of the schema's revision; 0 if there is none."""
-    version = version_table(tables)
-    if not sa.inspect(connection).has_table(version.name, schema=version.schema):
+def revision(connection: sa.Connection, tables: Tables, name: str) -> int:
+    """The number of the schema's revision; 0 if there is none. Raises SchemaMismatch if it is none that can be."""
+    version, inspect = version_table(tables), sa.inspect(connection)
+    if not inspect.has_table(version.name, schema=version.schema):
         return 0
-    return int(connection.execute(sa.select(version.c.version_num)).scalar() or 0)
+    found = connection.execute(sa.select(version.c.version_num)).scalar()
+    if found is None and not inspect.has_table(tables.message.name, schema=version.schema):
+        return 0
+    if found is None or not found.isdecimal() or int(found) < 1:
+        raise SchemaMismatch(
+            f"{name}: the table {version.name} says {found!r}, which is no schema of any release; restore a backup"
+        )
+    return int(found)
 
 
 def version_table(tables: Tables) -> sa.Table:
@@ -57,9 +64,9 @@ def version_table(tables: Tables) -> sa.Table:
     )
 
 
-def upgrade(connection: sa.Connection, tables: Tables) -> None:
+def upgrade(connection: sa.Connection, tables: Tables, name: str) -> None:
     """Run what is missing, in an open write transaction; nothing if another process was first."""
-    if revision(connection, tables) >= HEAD:
+    if revision(connection, tables, name) >= HEAD:
         return
     from alembic import command
     from alembic.config import Config

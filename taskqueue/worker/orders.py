@@ -13,7 +13,11 @@ import os
 import select
 import signal
 import threading
+import time
 from types import FrameType
+
+#: a stop that comes so soon after another, in seconds, is the same one: some send it to the process and to its group
+SAME = 0.25
 
 
 class Stop(enum.IntEnum):
@@ -38,6 +42,7 @@ class Orders:
             os.set_blocking(fd, False)
         self.stop = Stop.NO
         self.paused = False
+        self._stop_at = 0.0
         self._previous: dict[int, object] = {}
         self._numbers = {getattr(signal, name): name for name in self.STOPPING + self.PAUSING if hasattr(signal, name)}
 
@@ -86,15 +91,19 @@ class Orders:
 
     def _follow(self, name: str) -> None:
         if name in self.STOPPING:
-            # QUIT twice stays graceful: only TERM and INT mean "now" (P5).
-            if self.stop is Stop.NO or name == "SIGQUIT":
-                self.stop = max(self.stop, Stop.GRACEFUL)
-            else:
-                self.stop = Stop.NOW
+            self._stop(name)
         elif name == "SIGUSR2":
             self.paused = True
         elif name == "SIGCONT":
             self.paused = False
+
+    def _stop(self, name: str) -> None:
+        now = time.monotonic()
+        if self.stop is Stop.NO:
+            self.stop, self._stop_at = Stop.GRACEFUL, now
+        elif name != "SIGQUIT" and now > self._stop_at + SAME:
+            # QUIT twice stays graceful: only TERM and INT mean "now" (P5).
+            self.stop = Stop.NOW
 
 
 def _do_nothing(_signal: int, _frame: FrameType | None) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import traceback
+from pathlib import Path
+from types import TracebackType
 
 from taskqueue import codec
 from taskqueue.errors import EncodingError
@@ -14,6 +16,7 @@ from taskqueue.worker.inbox import Work
 #: longest traceback in a report, and largest encoded report, in bytes
 MAX_TRACEBACK = 16 * 1024
 MAX_REPORT = 1024 * 1024
+_OURS = str(Path(__file__).parents[1])
 
 
 def report_of(value: object) -> Report:
@@ -71,14 +74,17 @@ def not_known_here(work: Work, *, delay: float, since: int, at: int) -> Outcome:
     return _outcome(work, Status.ENQUEUED, at=at, delay=delay, unknown_since=since)
 
 
-def exception_report(error: BaseException, *, skip: str) -> Report:
-    """Type, text and traceback of an exception, the traceback capped from its middle (P9).
-
-    Frames of the file `skip` at the top (our own) are left out.
-    """
+def frames_of_the_task(error: BaseException) -> TracebackType | None:
+    """Where an exception came from, without our own frames at the top (all of it, if there are no others)."""
     frames = error.__traceback__
-    while frames is not None and frames.tb_frame.f_code.co_filename == skip:
+    while frames is not None and frames.tb_frame.f_code.co_filename.startswith(_OURS):
         frames = frames.tb_next
+    return frames or error.__traceback__
+
+
+def exception_report(error: BaseException) -> Report:
+    """Type, text and traceback of an exception, the traceback capped from its middle (P9)."""
+    frames = frames_of_the_task(error)
     text = _storable("".join(traceback.format_exception(type(error), error, frames)))
     if len(text) > MAX_TRACEBACK:
         half = MAX_TRACEBACK // 2

@@ -106,10 +106,14 @@ class Runner:
         if retry.wants_retry(error, task.definition, options, attempt):
             asked = error.delay if isinstance(error, Retry) else None
             delay = retry.next_delay(options, attempt, self._random.random) if asked is None else asked
-            log.warning("task failed, runs again in %.1f s: %s", delay, report.message, extra=_facts(work))
+            level, what = (
+                (logging.INFO, "asked to run again") if isinstance(error, Retry) else (logging.WARNING, "failed")
+            )
+            log.log(level, "task %s, runs again in %.1f s: %s", what, delay, report.message, extra=_facts(work))
             cause = Cause.RETRY if cause is Cause.ERROR else cause
             return outcomes.again(work, report, cause, delay=delay, at=at, started=started)
-        log.warning("task failed: %s", report.message, extra=_facts(work), exc_info=error)
+        shown = (type(error), error, outcomes.frames_of_the_task(error))
+        log.warning("task failed: %s", report.message, extra=_facts(work), exc_info=shown)
         HOOKS.failed(report, error)
         return outcomes.failed(work, report, at=at, started=started, cause=cause)
 
@@ -135,7 +139,7 @@ def _options(work: Work, task: DecodedTask) -> TaskOptions:
 def _report(error: BaseException) -> Report:
     if isinstance(error, SystemExit):
         return Report.error(f"the task called sys.exit({error.code!r}); only the task ended, its worker goes on")
-    return outcomes.exception_report(error, skip=__file__)
+    return outcomes.exception_report(error)
 
 
 def _refusal(problem: TaskQueueError) -> Report:

@@ -75,10 +75,10 @@ def test_an_unknown_scheme_is_refused_with_a_guess_and_what_is_known() -> None:
         plugins.task_log_class("carrier://pigeon")
 
 
-def test_a_scheme_of_an_extra_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(plugins, "EXTRAS", {"tape": "tape"})
-    with pytest.raises(ConfigurationError, match=r"pip install 'taskqueue-supervisor\[tape\]'"):
-        plugins.broker_class("tape+dat://drive")
+@pytest.mark.parametrize("url", ["postgresql+psycopg://db/shop", "sqs://eu-west-1"])
+def test_a_store_that_is_not_served_yet_says_so(url: str) -> None:
+    with pytest.raises(ConfigurationError, match="come with the next one"):
+        plugins.broker_class(url)
 
 
 @pytest.mark.parametrize(

@@ -49,7 +49,7 @@ def test_a_second_term_means_now_and_counts_as_no_crash(project):
     project.started(handle)
     worker.send("SIGTERM")
     eventually(lambda: "SIGTERM received" in worker.log.read_text())
-    worker.send("SIGTERM")
+    worker.insist("SIGTERM")
     assert worker.wait() == 0
     entry = project.queue.task_log.get(handle.id)
     assert (entry.status, entry.crashes, entry.attempts) == (Status.ENQUEUED, 0, 0)
@@ -65,7 +65,7 @@ def test_a_task_that_does_not_yield_is_ended_with_its_worker_and_counts_as_no_cr
     project.started(handle)
     worker.send("SIGTERM")
     eventually(lambda: "SIGTERM received" in worker.log.read_text())
-    worker.send("SIGINT")
+    worker.insist("SIGINT")
     assert worker.wait() != 0
     assert "Thread" in worker.log.read_text(), "the stacks are in the log"
     assert project.worker("other", "--for", "1.5").wait() == 0, "a survivor does the keeper's duties"

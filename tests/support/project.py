@@ -54,6 +54,15 @@ class RunningWorker:
     def send(self, name: str) -> None:
         self.process.send_signal(getattr(signal, name))
 
+    def insist(self, name: str) -> None:
+        """Send it again until the worker heard a second one: two that come close together count as one."""
+
+        def heard() -> bool:
+            self.send(name)
+            return "leaving now" in self.log.read_text()
+
+        eventually(heard, what="a second order to leave")
+
     def kill(self) -> None:
         self.process.kill()
         self.process.wait(10)

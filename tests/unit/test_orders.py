@@ -7,7 +7,7 @@ import signal
 
 import pytest
 
-from taskqueue.worker.orders import Orders, Stop
+from taskqueue.worker.orders import SAME, Orders, Stop
 
 
 @pytest.fixture
@@ -32,11 +32,17 @@ def test_one_signal_stops_gracefully(orders, name):
 
 @pytest.mark.parametrize("second", ["SIGTERM", "SIGINT"])
 def test_a_second_term_or_int_means_now(orders, second):
-    assert send(orders, "SIGTERM", second).stop is Stop.NOW
+    send(orders, "SIGTERM")._stop_at -= SAME + 0.01
+    assert send(orders, second).stop is Stop.NOW
+
+
+def test_a_stop_that_is_sent_to_the_process_and_its_group_is_one(orders):
+    assert send(orders, "SIGTERM", "SIGTERM").stop is Stop.GRACEFUL
 
 
 def test_a_second_quit_stays_graceful(orders):
-    assert send(orders, "SIGQUIT", "SIGQUIT").stop is Stop.GRACEFUL
+    send(orders, "SIGQUIT")._stop_at -= SAME + 0.01
+    assert send(orders, "SIGQUIT").stop is Stop.GRACEFUL
 
 
 def test_usr2_pauses_and_cont_resumes(orders):

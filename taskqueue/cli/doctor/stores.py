@@ -24,7 +24,7 @@ AHEAD = 2.0
 def database(_app: App, found: Database) -> Iterator[Finding]:
     """One database: does it answer, does its schema fit, does somebody keep it."""
     with found.read() as connection:
-        revision = upgrade.revision(connection, found.tables)
+        revision = upgrade.revision(connection, found.tables, found.name)
     yield well(found.name, f"answers; schema {revision:04}")
     if isinstance(found.dialect, SqliteDialect):
         yield from sqlite.file(found, found.dialect.path)
