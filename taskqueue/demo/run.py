@@ -74,6 +74,8 @@ class Demo:
                     orders.obey()
                     self._look()
                 self._look()
+                if self._killed is None:
+                    self._screen.event("no worker was killed: none could be caught at work before all was done")
             return self._result(log, parent.id)
 
     def _start(self) -> Handle[Any]:

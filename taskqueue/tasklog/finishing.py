@@ -36,7 +36,7 @@ def _is_news(head: Head, outcome: Outcome) -> bool:
 
 def _values(head: Head, outcome: Outcome, now: int) -> dict[str, Any]:
     counters = {
-        "attempts": max(head.attempts, outcome.attempts),
+        "attempts": outcome.attempts,
         "crashes": max(head.crashes, outcome.crashes),
         "unknown_since": outcome.unknown_since,
     }

@@ -13,7 +13,7 @@ import pytest
 
 from tests.support.eventually import eventually
 
-pytestmark = pytest.mark.process
+pytestmark = [pytest.mark.process, pytest.mark.timeout(120)]
 FILES = 30
 
 
@@ -35,7 +35,7 @@ def demo(*args: str | Path) -> list[str]:
 
 
 def run(*args: str | Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(demo(*args), capture_output=True, text=True, timeout=50)
+    return subprocess.run(demo(*args), capture_output=True, text=True, timeout=110)
 
 
 def processes(config: Path) -> list[psutil.Process]:
