@@ -92,7 +92,7 @@ class Leaving:
 
     def _look_at_limits(self, now: float, inbox: Inbox) -> None:
         limits = self._limits
-        if limits.seconds is not None and now >= self._born + limits.seconds:
+        if (limits.seconds is not None and now >= self._born + limits.seconds) or self._drained(inbox):
             self._leave()
         elif inbox.quota == 0 and inbox.current is None:
             used_up = limits.tasks is None or inbox.taken < limits.tasks
@@ -104,9 +104,15 @@ class Leaving:
                 self._leave(EXIT_RECYCLE)
 
     def scanned(self, works: Sequence[Work], inbox: Inbox) -> None:
-        """A scan came back: with `--drain`, one that found nothing anywhere is the end."""
-        if self._limits.drain and not works and inbox.idle and all(station.empty for station in self._stations):
+        """A scan came back."""
+        if not works and self._drained(inbox):
             self._leave()
+
+    def _drained(self, inbox: Inbox) -> bool:
+        """With `--drain`, that nothing is due anywhere is the end. What is paused is not waited for."""
+        if not self._limits.drain or not inbox.idle or inbox.pending:
+            return False
+        return all(station.empty or station.paused for station in self._stations)
 
     def _leave(self, exit_code: int = 0) -> None:
         self._orders.stop = max(self._orders.stop, Stop.GRACEFUL)

@@ -34,6 +34,7 @@ def test_order_and_task_are_stored_together_or_not_at_all(tmp_path):
         with Session(orders.engine) as session:
             print(session.scalars(select(orders.Order.email)).all())
         print([entry.id for entry in orders.queue.task_log.search().entries] == [task])
+        orders.engine.dispose()
         """,
         "-W",
         "error",

@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 
 import pytest
 
 from taskqueue import Status
 from tests.support import tasks
 from tests.support.eventually import eventually
+from tests.support.project import Project
 
 pytestmark = pytest.mark.process
+
+
+@contextmanager
+def changed(project: Project) -> Iterator[sqlite3.Connection]:
+    """The store, changed behind everybody's back."""
+    with closing(sqlite3.connect(project.folder / "tasks.db")) as connection, connection:
+        yield connection
 
 
 def test_a_worker_weathers_an_outage_and_keeps_its_reports(make_project):
@@ -56,7 +66,7 @@ def test_a_worker_that_was_declared_dead_begins_again(project):
     """R1: its claims are refused from then on, as this incarnation's."""
     worker = project.worker()
     assert project.queue.enqueue(tasks.add, 1, 1).wait(20) is Status.COMPLETED
-    with sqlite3.connect(project.folder / "tasks.db") as connection:
+    with changed(project) as connection:
         connection.execute("DELETE FROM taskqueue_worker")
     assert project.queue.enqueue(tasks.add, 1, 1).wait(20) is Status.COMPLETED
     assert "begins again" in worker.log.read_text()
@@ -66,7 +76,7 @@ def test_a_worker_that_was_declared_dead_begins_again(project):
 
 def test_a_paused_queue_is_left_alone_by_every_worker(project):
     """P6: fleet-wide, kept in the database."""
-    with sqlite3.connect(project.folder / "tasks.db") as connection:
+    with changed(project) as connection:
         project.queue.initialize()
         connection.execute("INSERT INTO taskqueue_queue (name, paused_at, paused_by) VALUES ('default', 1, 'ann')")
     paused = project.queue.enqueue(tasks.add, 1, 1)
@@ -74,10 +84,20 @@ def test_a_paused_queue_is_left_alone_by_every_worker(project):
     worker = project.worker("default", "other")
     assert other.wait(20) is Status.COMPLETED
     assert paused.status() is Status.ENQUEUED
-    with sqlite3.connect(project.folder / "tasks.db") as connection:
+    with changed(project) as connection:
         connection.execute("DELETE FROM taskqueue_queue")
     assert paused.wait(20) is Status.COMPLETED
     assert worker.stop() == 0
+
+
+def test_drain_does_not_wait_for_a_paused_queue(project):
+    with changed(project) as connection:
+        project.queue.initialize()
+        connection.execute("INSERT INTO taskqueue_queue (name, paused_at, paused_by) VALUES ('default', 1, 'ann')")
+    paused = project.queue.enqueue(tasks.add, 1, 1)
+    assert project.worker("default", "other", "--drain").wait() == 0
+    assert project.worker("default", "--drain").wait() == 0
+    assert paused.status() is Status.ENQUEUED
 
 
 def test_an_idle_worker_sleeps(project):
