@@ -12,12 +12,12 @@ from taskqueue import codec
 from taskqueue.clock import Clock, to_micros
 from taskqueue.errors import InvalidArguments, UnknownQueue, did_you_mean
 from taskqueue.message import Message
-from taskqueue.options import TaskOptions, merge
+from taskqueue.options import NOTHING_SAID, TaskOptions, merge
 from taskqueue.queue import Queue
 from taskqueue.task.base import AbstractTask, NamedTask
 from taskqueue.tasklog.entry import Entry
 
-#: options that the worker needs to be told with the message; the others are the entry's or the queue's
+#: the others are the entry's or the queue's
 _CARRIED = ("retries", "backoff", "backoff_factor", "backoff_max", "timeout", "max_crashes")
 
 
@@ -32,7 +32,9 @@ class Filed(msgspec.Struct, frozen=True):
 class Said(msgspec.Struct, frozen=True, kw_only=True):
     """What was said at the enqueue."""
 
-    options: TaskOptions = TaskOptions()
+    options: TaskOptions = NOTHING_SAID
+    #: of the options, what the worker needs to be told with the message
+    carried: TaskOptions = NOTHING_SAID
     eta: datetime | None = None
     owner: str | None = None
     label: str | None = None
@@ -45,12 +47,13 @@ class Said(msgspec.Struct, frozen=True, kw_only=True):
         """From keyword arguments; raises InvalidArguments for what does not fit."""
         options = {name: said[name] for name in TaskOptions.__struct_fields__ if name in said}
         facts = {name: value for name, value in said.items() if name not in options}
-        unknown = sorted(set(facts) - set(cls.__struct_fields__) | ({"options"} & set(facts)))
+        unknown = sorted(set(facts) - set(cls.__struct_fields__) | ({"options", "carried"} & set(facts)))
         if unknown:
             raise InvalidArguments(f"unknown option {unknown[0]!r}; see taskqueue.options.EnqueueOptions")
         if facts.get("eta") is not None and options.get("delay") is not None:
             raise InvalidArguments("delay and eta are two ways to say the same; give one of them")
-        return cls(options=TaskOptions(**options), **facts)
+        carried = TaskOptions(**{name: value for name, value in options.items() if name in _CARRIED})
+        return cls(options=TaskOptions(**options), carried=carried, **facts)
 
 
 class Router:
@@ -86,8 +89,7 @@ def file(task: AbstractTask, said: Said, router: Router, clock: Clock, *, parent
     queue = router.queue_of(name, options)
     priority = queue.limits.priority if options.priority is None else options.priority
     _mark(task, said, parent)
-    carried = TaskOptions(**{key: getattr(said.options, key) for key in _CARRIED})
-    body = codec.encode(task, carried)
+    body = codec.encode(task, said.carried)
     entry = Entry(
         id=task.id,
         name=name,
@@ -106,7 +108,7 @@ def file(task: AbstractTask, said: Said, router: Router, clock: Clock, *, parent
 
 
 def _own_options(task: AbstractTask) -> TaskOptions:
-    return TaskOptions() if isinstance(task, NamedTask) else task.definition.options
+    return NOTHING_SAID if isinstance(task, NamedTask) else task.definition.options
 
 
 def _mark(task: AbstractTask, said: Said, parent: str | None) -> None:
