@@ -82,7 +82,7 @@ class App:
         for name in self.settings.app.modules:
             try:
                 importlib.import_module(name)
-            except Exception as error:  # the application's own code runs here
+            except (Exception, SystemExit) as error:  # the application's own code runs here
                 where = self.settings.file or "the configuration"
                 raise ConfigurationError(
                     f"{where} [app] modules: cannot import {name!r} (from {root}): {type(error).__name__}: {error}"
@@ -128,6 +128,12 @@ class App:
             stems=_stems(databases),
             fold=fold,
         )
+
+    def database_of(self, queue: Queue) -> Database | None:
+        """Where the queue's workers are registered and its pause is kept; None if nothing of it is in a database."""
+        if queue.broker.capabilities.transactional:
+            return self._database(self.settings.brokers[self.settings.queues[queue.name].broker])
+        return queue.log_database
 
     def close(self) -> None:
         """Let go of every connection."""

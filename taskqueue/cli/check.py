@@ -40,7 +40,8 @@ def command(session: Session) -> int:
 
 def _do(name: str, check: Callable[[], str]) -> int:
     try:
-        terminal.line(f"ok  {name}: {check()}")
+        for text in f"ok  {name}: {check()}".splitlines():
+            terminal.line(text)
     except TaskQueueError as error:
         terminal.line(f"NO  {name}", style="bold red")
         say(str(error))
@@ -59,12 +60,8 @@ def _checks(app: App) -> Iterator[Check]:
 
 def _modules(app: App) -> str:
     app.import_modules()
-    tasks = "\n".join(f"      {name}" for name in app.registry)
     modules = ", ".join(app.settings.app.modules) or "none"
-    terminal.line(f"ok  tasks: {len(app.registry)}")
-    for task in tasks.splitlines():
-        terminal.line(task)
-    return modules
+    return "\n      ".join([f"{modules}; tasks:", *app.registry])
 
 
 def _broker(app: App, names: list[str]) -> str:

@@ -74,8 +74,8 @@ def progress_text(entry: Entry) -> str:
     done, total, message = found.get("done"), found.get("total"), str(found.get("message") or "")
     if not isinstance(done, int | float):
         return message
-    share = f" of {total:,} ({done / total:.0%})" if isinstance(total, int | float) and total else ""
-    return ", ".join(filter(None, [f"{done:,}{share}", message]))
+    share = f" of {_number(total)} ({done / total:.0%})" if isinstance(total, int | float) and total else ""
+    return ", ".join(filter(None, [f"{_number(done)}{share}", message]))
 
 
 def gist(entry: Entry) -> str:
@@ -84,6 +84,10 @@ def gist(entry: Entry) -> str:
         return progress_text(entry)
     report = report_of(entry.report)
     return report.message.partition("\n")[0] if report else ""
+
+
+def _number(value: float) -> str:
+    return f"{int(value):,}" if value == int(value) else f"{value:,.2f}"
 
 
 def _plain(value: Entry | Attempt) -> dict[str, Any]:

@@ -15,9 +15,14 @@ import click
 
 from taskqueue.cli.session import DEBUG, Session
 from taskqueue.errors import EXIT_FAILED, EXIT_USAGE, TaskQueueError
+from taskqueue.masking import mask_url
 from taskqueue.visible import visible
 
 EXIT_INTERRUPTED, EXIT_PIPE = 130, 141
+
+
+class ReaderGone(Exception):
+    """What read our output went away."""
 
 
 class Outcome:
@@ -35,7 +40,7 @@ def told(session: Session) -> Iterator[Outcome]:
     try:
         yield outcome
         sys.stdout.flush()
-    except BrokenPipeError:
+    except (BrokenPipeError, ReaderGone):
         _drop_output()
         outcome.code = EXIT_PIPE
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001  # the last place that can say what happened
@@ -43,6 +48,15 @@ def told(session: Session) -> Iterator[Outcome]:
             traceback.print_exc()
         outcome.code = _tell(error)
     return None
+
+
+@contextmanager
+def reader_watched() -> Iterator[None]:
+    """Raise ReaderGone where the output's reader went away: click makes a plain exit code 1 of the system's error."""
+    try:
+        yield
+    except BrokenPipeError as error:
+        raise ReaderGone from error
 
 
 def say(text: str) -> None:
@@ -67,7 +81,9 @@ def _tell(error: BaseException) -> int:
     if isinstance(error, UnicodeEncodeError):
         say(f"{error.object[:50]!r} is no text: it has bytes that are not UTF-8")
         return EXIT_USAGE
-    say(f"unexpected {type(error).__name__}: {visible(str(error))}; this is a bug: {DEBUG}=1 shows where it happened")
+    # Its first line: what follows may be a statement with its parameters, which may be secrets (P19).
+    text = mask_url(str(error).partition("\n")[0])
+    say(f"unexpected {type(error).__name__}: {text}; this is a bug: {DEBUG}=1 shows where it happened")
     return EXIT_FAILED
 
 

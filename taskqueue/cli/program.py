@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from importlib.util import find_spec
+from typing import Any
 
 import click
 
@@ -28,6 +28,20 @@ COMMANDS = {
 }
 
 
+class Program(Group):
+    """All commands."""
+
+    def make_context(self, *args: Any, **settings: Any) -> click.Context:
+        """As click does it; `--help` and `--version` print here."""
+        with failures.reader_watched():
+            return super().make_context(*args, **settings)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command that was said."""
+        with failures.reader_watched():
+            return super().invoke(ctx)
+
+
 def run(args: Sequence[str]) -> int:
     """Run one command line; its exit code. Whatever goes wrong becomes a line on stderr (see `failures`)."""
     session = Session()
@@ -39,11 +53,10 @@ def run(args: Sequence[str]) -> int:
 
 
 def program() -> Group:
-    """All commands that are there."""
-    there = {name: place for name, place in COMMANDS.items() if name != "demo" or _has_demo()}
-    group = Group(
+    """All commands."""
+    group = Program(
         "taskqueue",
-        commands_at=there,
+        commands_at=COMMANDS,
         help="A task queue that loses nothing and runs nothing twice at once.",
         examples=(
             ("taskqueue init", "once"),
@@ -53,10 +66,3 @@ def program() -> Group:
         ),
     )
     return click.version_option(__version__, message="%(prog)s %(version)s")(group)
-
-
-def _has_demo() -> bool:
-    try:
-        return find_spec("taskqueue.demo.cli") is not None
-    except ModuleNotFoundError:
-        return False

@@ -13,7 +13,7 @@ from taskqueue.app import App
 from taskqueue.cli import terminal
 from taskqueue.cli.command import Command, Group
 from taskqueue.cli.session import Session
-from taskqueue.cli.stores import database_of, pause_of, workers_of
+from taskqueue.cli.stores import pause_of, workers_of
 from taskqueue.cli.terminal import Cell, Styled
 from taskqueue.cli.times import local, rfc3339, seconds
 from taskqueue.database import pauses
@@ -107,7 +107,7 @@ def resume(session: Session, name: str) -> None:
 def state_of(app: App, queue: Queue) -> State:
     """The queue as it stands now."""
     depth = queue.broker.depth()
-    workers = workers_of(queue)
+    workers = workers_of(app, queue)
     return State(
         queue=queue.name,
         waiting=depth.waiting,
@@ -116,7 +116,7 @@ def state_of(app: App, queue: Queue) -> State:
         approximate=depth.approximate,
         oldest=oldest_waiting(app, queue) if depth.waiting else None,
         workers=None if workers is None else len(workers),
-        pause=pause_of(queue),
+        pause=pause_of(app, queue),
         store=app.settings.brokers[app.settings.queues[queue.name].broker].name,
     )
 
@@ -130,7 +130,7 @@ def oldest_waiting(app: App, queue: Queue) -> float | None:
 
 
 def _pausable(app: App, name: str) -> Database:
-    database = database_of(app.dispatcher.queue(name))
+    database = app.database_of(app.dispatcher.queue(name))
     if database is None:
         raise ConfigurationError(f"queue {name!r} is in memory: its tasks run where they are enqueued, at once")
     return database

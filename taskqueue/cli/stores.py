@@ -10,26 +10,21 @@ from taskqueue.database.pauses import Pause
 from taskqueue.queue import Queue
 
 
-def database_of(queue: Queue) -> Database | None:
-    """Where the queue's workers are registered and its pause is kept; None for a queue in memory."""
-    return queue.database or queue.log_database
-
-
 def databases(app: App) -> list[Database]:
     """All of them, each once."""
-    found = [database for queue in app.queues.values() if (database := database_of(queue)) is not None]
+    found = [database for queue in app.queues.values() if (database := app.database_of(queue)) is not None]
     return list({id(database): database for database in found}.values())
 
 
-def workers_of(queue: Queue) -> list[Incarnation] | None:
+def workers_of(app: App, queue: Queue) -> list[Incarnation] | None:
     """The living workers that serve the queue; None if nobody can know."""
-    database = database_of(queue)
+    database = app.database_of(queue)
     if database is None:
         return None
     return [worker for worker in incarnations.alive(database) if queue.name in worker.queues]
 
 
-def pause_of(queue: Queue) -> Pause | None:
+def pause_of(app: App, queue: Queue) -> Pause | None:
     """Who has paused the queue, if somebody has."""
-    database = database_of(queue)
+    database = app.database_of(queue)
     return pauses.paused(database).get(queue.name) if database is not None else None

@@ -9,6 +9,7 @@ import msgspec
 
 from taskqueue.cli.facts import progress_text, report_of
 from taskqueue.cli.times import between, local, seconds
+from taskqueue.cli.words import count
 from taskqueue.database.pauses import Pause
 from taskqueue.status import Status
 from taskqueue.tasklog.entry import Entry
@@ -95,9 +96,9 @@ def _turn(facts: Facts) -> Iterator[str]:
     """Where nothing else holds it up."""
     due = facts.entry.due_at is None or facts.entry.due_at <= facts.now
     if due and facts.pause is None and facts.workers != () and facts.entry.relayed_at is not None:
-        served = f", which {len(facts.workers)} workers serve" if facts.workers else ""
+        served = f", served by {count(len(facts.workers), 'worker')}" if facts.workers else ""
         yield (
-            f"It waits for its turn: {facts.waiting:,} tasks wait in queue {facts.entry.queue!r}{served}. "
+            f"It waits for its turn: {count(facts.waiting, 'task')} waiting in queue {facts.entry.queue!r}{served}. "
             "Tasks of a lower priority number, and older ones, come first."
         )
 

@@ -68,10 +68,11 @@ def command(
         seconds=seconds,
         drain=flags["drain"] or flags["once"],
     )
+    _open(app, names)
     worker = app.worker(names, limits, selector="strict" if flags["strict"] else "weighted")
     log.info("worker started", extra=_places(app, names))
     code = worker.run()
-    log.info("worker ended", extra={"tasks": worker.taken, "recycle": code == EXIT_RECYCLE})
+    log.info("worker ended", extra={"tasks": worker.taken, "recycle": code == EXIT_RECYCLE or None})
     return code
 
 
@@ -79,6 +80,14 @@ def _show_others_the_way(app: App) -> None:
     """Tasks that call `taskqueue.connect()`, and programs that they start, find this very configuration."""
     if app.settings.file is not None:
         os.environ[VARIABLE] = str(app.settings.file)
+
+
+def _open(app: App, names: Sequence[str]) -> None:
+    """A store that can never work is told of before anything begins."""
+    for name in names:
+        if (database := app.database_of(app.dispatcher.queue(name))) is not None:
+            with database.read():
+                pass
 
 
 def _queues_of_workers(app: App) -> list[str]:

@@ -24,7 +24,7 @@ from taskqueue.database.failures import Failures, StoreBusy, StoreUnprepared
 from taskqueue.database.process import Process
 from taskqueue.database.schema import tables
 from taskqueue.database.transaction import Transaction
-from taskqueue.errors import ConfigurationError, TaskQueueError
+from taskqueue.errors import BrokerUnavailable, ConfigurationError, TaskQueueError
 from taskqueue.masking import mask_url
 
 __all__ = ["Database", "StoreBusy", "Transaction"]
@@ -99,7 +99,11 @@ class Database:
         process, thread = self._process, threading.get_ident()
         if thread in process.open:
             raise ConfigurationError(f"{self.name}: this thread has a transaction open and cannot join another")
-        self._prepared()
+        try:
+            self._prepared()
+        except StoreBusy as error:
+            # Most likely by the very transaction that is to be joined.
+            raise BrokerUnavailable(f"{error}. Tables are created outside of it: run `taskqueue init`") from error
         with self._failures.translated():
             theirs = joining.connection_of(connection)
             if not self.dialect.same_database(theirs):
@@ -108,12 +112,12 @@ class Database:
         before = process.joined.get(thread)
         if before not in (None, theirs):
             raise ConfigurationError(f"{self.name}: this thread has joined another transaction already")
-        process.joined[thread] = theirs
         try:
+            process.joined[thread] = theirs
             yield
         finally:
             if before is None:
-                del process.joined[thread]
+                process.joined.pop(thread, None)
 
     def turn(self, step: Callable[[], T]) -> T:
         """Run `step`, which calls `begin()`; again from its start if another writer was in the way (R12)."""
@@ -145,8 +149,8 @@ class Database:
         thread, pid = threading.get_ident(), process.pid
         with self._connection(process) as connection:
             self.dialect.begin(connection, timeout=self.timeout)
-            transaction = process.open[thread] = Transaction(connection, self.tables)
             try:
+                transaction = process.open[thread] = Transaction(connection, self.tables)
                 yield transaction
                 if process.pid != pid:
                     raise TaskQueueError(f"{self.name}: this process was forked inside a transaction of its parent")
@@ -154,7 +158,7 @@ class Database:
                 connection.commit()
             finally:
                 if process.pid == pid:
-                    del process.open[thread]
+                    process.open.pop(thread, None)
         for callback in transaction.callbacks:
             callback()
 
@@ -165,12 +169,12 @@ class Database:
             self.dialect.enter(connection)
             # A savepoint: what fails here must not be half of what the application commits.
             with connection.begin_nested():
-                transaction = process.open[thread] = Transaction(connection, self.tables)
                 try:
+                    transaction = process.open[thread] = Transaction(connection, self.tables)
                     yield transaction
                     transaction.settle()
                 finally:
-                    del process.open[thread]
+                    process.open.pop(thread, None)
         joining.after_commit(connection, transaction.callbacks)
 
     @contextmanager

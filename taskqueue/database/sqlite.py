@@ -87,14 +87,24 @@ class SqliteDialect(Dialect):
 
     def _connected(self, raw: sqlite3.Connection, record: sa.pool.ConnectionPoolEntry) -> None:
         record.info["file"] = _identity(self.file)
-        with _as_driver_error():
-            lock = record.info["lock"] = FileLock(self.path)
-        if raw.execute("PRAGMA journal_mode").fetchone() != ("wal",):
-            self._take(lock, self.timeout)
-            if raw.execute("PRAGMA journal_mode = WAL").fetchone() != ("wal",):
-                raise BrokerUnavailable(f"{self.url}: cannot use write-ahead logging; is it on a network drive?")
-            lock.release()
-        raw.execute("PRAGMA synchronous = FULL")
+        try:
+            # Reads the file's head: nothing is put beside a file that is no database.
+            journal = raw.execute("PRAGMA journal_mode").fetchone()
+            raw.execute("PRAGMA synchronous = FULL")
+            with _as_driver_error():
+                record.info["lock"] = FileLock(self.path)
+            if journal != ("wal",):
+                self._log_ahead(raw, record.info["lock"])
+        except BaseException:
+            raw.close()
+            _closed(raw, record)
+            raise
+
+    def _log_ahead(self, raw: sqlite3.Connection, lock: FileLock) -> None:
+        self._take(lock, self.timeout)
+        if raw.execute("PRAGMA journal_mode = WAL").fetchone() != ("wal",):
+            raise BrokerUnavailable(f"{self.url}: cannot use write-ahead logging; is it on a network drive?")
+        lock.release()
 
     def _checked_out(self, raw: sqlite3.Connection, record: sa.pool.ConnectionPoolEntry, _: object) -> None:
         # SQLite would go on with a file that was deleted or replaced, and what it wrote there would be lost.
@@ -172,7 +182,7 @@ class SqliteDialect(Dialect):
     def diagnose(self, error: BaseException) -> Diagnosis:
         if isinstance(error, OSError):
             return diagnose_os(error, self.path)
-        found = diagnose(error) if isinstance(error, sqlite3.Error) else Diagnosis(Failure.OURS)
+        found = diagnose(error, self.path) if isinstance(error, sqlite3.Error) else Diagnosis(Failure.OURS)
         if found.failure is Failure.BUSY:
             # Our own turn has come: whoever is in the way holds SQLite's lock, in its shared memory.
             return Diagnosis(Failure.BUSY, locked(self.timeout, f"{self.path}-shm"))

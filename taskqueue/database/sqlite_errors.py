@@ -26,13 +26,15 @@ _ADVICE = {
 }
 
 
-def diagnose(error: sqlite3.Error) -> Diagnosis:
+def diagnose(error: sqlite3.Error, path: str) -> Diagnosis:
     """Understand an error of the driver. A busy database is told of by `locked`."""
     code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_MISUSE) & 0xFF
     if code in _BUSY:
         return Diagnosis(Failure.BUSY)
     if code == sqlite3.SQLITE_NOTADB:
         return Diagnosis(Failure.MISCONFIGURED, "the file is not a SQLite database; name another one")
+    if code == sqlite3.SQLITE_CANTOPEN and Path(path).is_dir():
+        return Diagnosis(Failure.MISCONFIGURED, "this is a folder; name a file in it")
     if code in _ADVICE:
         return Diagnosis(Failure.UNAVAILABLE, f"{_ADVICE[code]} ({error})")
     if code == sqlite3.SQLITE_ERROR and str(error).startswith("no such table"):

@@ -66,8 +66,11 @@ def version_table(tables: Tables) -> sa.Table:
 
 def upgrade(connection: sa.Connection, tables: Tables, name: str) -> None:
     """Run what is missing, in an open write transaction; nothing if another process was first."""
-    if revision(connection, tables, name) >= HEAD:
+    found = revision(connection, tables, name)
+    if found >= HEAD:
         return
+    if not found:
+        _refuse_strangers(connection, tables, name)
     from alembic import command
     from alembic.config import Config
 
@@ -77,3 +80,14 @@ def upgrade(connection: sa.Connection, tables: Tables, name: str) -> None:
     config.set_main_option("path_separator", "os")
     with _one_at_a_time:
         command.upgrade(config, "head")
+
+
+def _refuse_strangers(connection: sa.Connection, tables: Tables, name: str) -> None:
+    """Tables of our names without a version are somebody else's: nothing is put among them."""
+    inspect, schema = sa.inspect(connection), tables.metadata.schema
+    for table in tables.metadata.sorted_tables:
+        if inspect.has_table(table.name, schema=schema):
+            raise SchemaMismatch(
+                f"{name}: it has a table {table.name} and no {tables.prefix}version, so the table is not ours; "
+                "set another `prefix`, or name another database"
+            )

@@ -80,6 +80,7 @@ class FifoWakeup(Wakeup):
             stack.enter_context(_opened(path, os.O_WRONLY))
         except (OSError, AttributeError):
             reader, writer = os.pipe()
+            os.set_blocking(reader, False)
             stack.callback(os.close, reader)
             stack.callback(os.close, writer)
         return _Descriptor(reader)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import deque
 
 from taskqueue.clock import Clock
 from taskqueue.queue import Finished, Queue
@@ -30,15 +31,18 @@ class Inline:
         self._busy = threading.local()
 
     def __call__(self, queue: Queue) -> None:
-        """Run what waits in `queue`, and what that enqueues into it."""
-        if getattr(self._busy, "on", False):
+        """Run what waits in `queue`, and what that enqueues, into this queue and others."""
+        later: deque[Queue] | None = getattr(self._busy, "later", None)
+        if later is not None:
+            later.append(queue)
             return
-        self._busy.on = True
+        later = self._busy.later = deque([queue])
         runner = Runner(self._clock, self._context_of)
         try:
-            self._drain(queue, runner)
+            while later:
+                self._drain(later.popleft(), runner)
         finally:
-            self._busy.on = False
+            self._busy.later = None
             runner.close()
 
     def _drain(self, queue: Queue, runner: Runner) -> None:

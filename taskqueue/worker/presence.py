@@ -16,6 +16,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from taskqueue.errors import BrokerUnavailable
 from taskqueue.worker.scorecard import SIZE, Card, Scorecard
 
 if sys.platform != "win32":
@@ -29,7 +30,13 @@ class Presence:
         self.path = stem.with_name(f"{stem.name}-worker-{incarnation}")
         # Locked and written under another name first: a finder never sees it unlocked while we live.
         hidden = self.path.with_name(f".{self.path.name}")
-        self._fd = os.open(hidden, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        try:
+            self._fd = os.open(hidden, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise BrokerUnavailable(
+                f"{stem}: a worker cannot make its own file beside it ({error.strerror}); give this user write access "
+                f"to {stem.parent}"
+            ) from error
         fcntl.flock(self._fd, fcntl.LOCK_EX)
         os.ftruncate(self._fd, SIZE)
         self._map = mmap.mmap(self._fd, SIZE)

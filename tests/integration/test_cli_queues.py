@@ -37,7 +37,7 @@ def test_a_paused_queue_stands_until_it_is_resumed(sh):
     task_id = sh.enqueue(ADD, "a=1")
     assert sh("queues", "pause", "default") == "default is paused\n"
     assert sh("queues", "pause", "default").startswith("default was paused already since ")
-    sh.drain()
+    sh("worker", "--for", "0.2s")
     assert sh.app.dispatcher.task_log.status(task_id) is Status.ENQUEUED
     assert "@" in sh.json("queues")[0]["paused"]["by"]
     assert sh("queues", "resume", "default") == "default goes on\n"
@@ -125,7 +125,7 @@ def test_the_doctor_misses_workers_where_tasks_wait(sh):
     sh.enqueue(ADD, "a=1")
     found = ills(sh)
     assert list(found) == ["queue default"]
-    assert "no worker serves it; 1 wait" in found["queue default"]
+    assert "no worker serves it; 1 task waiting" in found["queue default"]
     assert "start one: `taskqueue worker default`" in found["queue default"]
 
 
@@ -133,7 +133,7 @@ def test_the_doctor_sees_a_dead_worker_and_what_it_held(sh):
     sh.enqueue(ADD, "a=1")
     sh.hold(lease=0.05)
     found = ills(sh)
-    assert "1 workers have not been heard of" in found[f"sqlite:///{sh.folder / 'tasks.db'}"]
+    assert "1 worker not heard of" in found[f"sqlite:///{sh.folder / 'tasks.db'}"]
     assert "its lease has ended -> `taskqueue stuck list`" in found["stuck tasks"]
 
 

@@ -63,8 +63,8 @@ def test_a_missing_folder_is_named(opened, tmp_path):
 
 
 def test_a_folder_is_no_database(opened, tmp_path):
-    with pytest.raises((ConfigurationError, BrokerUnavailable), match="queue.db: .*folder"):
-        (tmp_path / "queue.db").mkdir()
+    (tmp_path / "queue.db").mkdir()
+    with pytest.raises(ConfigurationError, match=r"queue.db: this is a folder; name a file in it"):
         opened(tmp_path / "queue.db").initialize()
 
 
@@ -73,6 +73,7 @@ def test_a_text_file_is_no_database_and_stays_as_it_is(opened, tmp_path):
     with pytest.raises(ConfigurationError, match=r"notes.txt: the file is not a SQLite database; name another one"):
         opened(tmp_path / "notes.txt").initialize()
     assert (tmp_path / "notes.txt").read_text() == "Dear diary, " * 500
+    assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"], "nothing is put beside it"
 
 
 def test_the_database_you_already_have_is_shared(opened, tmp_path):

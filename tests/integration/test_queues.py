@@ -120,6 +120,20 @@ def test_junk_in_a_queue_is_kept_as_a_failed_entry(app):
     assert queue.broker.depth().total == 0
 
 
+def test_text_that_somebody_wrote_into_the_table_harms_nobody(open_app, tmp_path):
+    """P7."""
+    app = open_app(ONE_STORE)
+    app.dispatcher.queue("default").broker.push([Message(new_id(), b"{}")])
+    engine = sa.create_engine(f"sqlite:///{tmp_path}/one.db")
+    with engine.begin() as connection:
+        connection.execute(sa.text("UPDATE taskqueue_message SET body = 'just text'"))
+    engine.dispose()
+    good = app.dispatcher.enqueue(tasks.add, 1, 1)
+    work_off(app)
+    assert good.result() == 2
+    assert len(app.dispatcher.task_log.search(status="failed").entries) == 1
+
+
 def test_two_messages_of_a_task_are_one_run(app):
     """P2."""
     queue = app.dispatcher.queue("default")

@@ -36,4 +36,4 @@ def examine(subject: str, examination: Examination) -> Iterator[Finding]:
     try:
         yield from examination()
     except TaskQueueError as error:
-        yield Finding(subject, False, str(error))  # noqa: FBT003  # the error says what to do
+        yield Finding(subject, False, str(error).removeprefix(f"{subject}: "))  # noqa: FBT003  # the error says what to do

@@ -9,6 +9,7 @@ from taskqueue.cli.doctor.finding import Finding, ill, well
 from taskqueue.cli.queues import State, state_of
 from taskqueue.cli.stuck import stuck
 from taskqueue.cli.times import local, seconds
+from taskqueue.cli.words import count
 from taskqueue.queue import Queue
 
 
@@ -16,7 +17,9 @@ def modules(app: App) -> Iterator[Finding]:
     """The application's code."""
     app.import_modules()
     if len(app.registry):
-        yield well("modules", f"{len(app.registry)} tasks in {', '.join(app.settings.app.modules) or 'no modules'}")
+        yield well(
+            "modules", f"{count(len(app.registry), 'task')} in {', '.join(app.settings.app.modules) or 'no modules'}"
+        )
     else:
         yield ill("modules", "no task is registered", "name the modules that have @task functions in [app] modules")
 
@@ -28,7 +31,9 @@ def queue(app: App, found: Queue) -> Iterator[Finding]:
         yield well(name, "in memory: tasks run where they are enqueued")
         return
     state = state_of(app, found)
-    waits = f"{state.waiting:,} wait" + (f", the oldest for {seconds(state.oldest)}" if state.oldest else "")
+    waits = f"{count(state.waiting, 'task')} waiting" + (
+        f", the oldest for {seconds(state.oldest)}" if state.oldest else ""
+    )
     yield _paused(name, state) if state.pause else _served(name, state, waits)
 
 
@@ -48,11 +53,15 @@ def _paused(name: str, state: State) -> Finding:
     since = f"paused since {local(state.pause.at)} by {state.pause.by or 'somebody'}"
     if not state.waiting:
         return well(name, since)
-    return ill(name, f"{since}; {state.waiting:,} wait", f"`taskqueue queues resume {state.queue}` if it was forgotten")
+    return ill(
+        name,
+        f"{since}; {count(state.waiting, 'task')} waiting",
+        f"`taskqueue queues resume {state.queue}` if it was forgotten",
+    )
 
 
 def _served(name: str, state: State, waits: str) -> Finding:
     if state.workers == 0 and state.waiting:
         return ill(name, f"no worker serves it; {waits}", f"start one: `taskqueue worker {state.queue}`")
-    served = "" if state.workers is None else f", {state.workers} workers serve it"
+    served = "" if state.workers is None else f", served by {count(state.workers, 'worker')}"
     return well(name, f"{waits}{served}")

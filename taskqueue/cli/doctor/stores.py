@@ -10,6 +10,7 @@ from taskqueue.app import App
 from taskqueue.cli.doctor import sqlite
 from taskqueue.cli.doctor.finding import Finding, ill, well
 from taskqueue.cli.times import seconds
+from taskqueue.cli.words import count
 from taskqueue.database import incarnations, tally, upgrade
 from taskqueue.database.engine import Database
 from taskqueue.database.sqlite import SqliteDialect
@@ -49,11 +50,11 @@ def clock(app: App) -> Iterator[Finding]:
 def _workers(found: Database) -> Iterator[Finding]:
     alive, expired = incarnations.alive(found), incarnations.expired(found)
     names = ", ".join(sorted(worker.slot for worker in alive)[:10]) or "none"
-    yield well(found.name, f"{len(alive)} workers alive: {names}")
+    yield well(found.name, f"{count(len(alive), 'worker')} alive: {names}")
     if expired:
         yield ill(
             found.name,
-            f"{len(expired)} workers have not been heard of for longer than their lease",
+            f"{count(len(expired), 'worker')} not heard of for longer than a lease",
             "start a worker or `taskqueue keeper`, or give back what they held: `taskqueue stuck restart`",
         )
 

@@ -34,9 +34,12 @@ def command(session: Session, /, *, given: tuple[str, ...], **said: Any) -> int:
     chosen = choose(task_log, given, said, verb="Archive", statuses=statuses)
     with terminal.progress("archiving", chosen.total) as show:
         done = task_log.archive(chosen.search or chosen.ids, progress=show)
-    for task_id in chosen.ids:
-        status = "archived" if task_id in done else task_log.status(task_id).label
-        terminal.line(f"{task_id} {status if task_id in done else f'not archived: it is {status}'}")
-    if not chosen.ids:
+    if chosen.search is not None:
         terminal.line(f"{len(done):,} archived")
+        return 0
+    # What was archived before is archived now.
+    done |= {task_id for task_id in chosen.ids if task_log.status(task_id) is Status.ARCHIVED}
+    for task_id in chosen.ids:
+        what = "archived" if task_id in done else f"not archived: it is {task_log.status(task_id).label}"
+        terminal.line(f"{task_id} {what}")
     return EXIT_FAILED if set(chosen.ids) - done else 0

@@ -11,6 +11,7 @@ import msgspec
 from taskqueue.cli import terminal
 from taskqueue.cli.find import find
 from taskqueue.cli.log.filters import filters, in_words, looked_for, statuses_of
+from taskqueue.cli.words import count
 from taskqueue.status import Status
 from taskqueue.tasklog.entry import Search
 from taskqueue.tasklog.reading import TaskLog
@@ -51,7 +52,7 @@ def choose(
     if not statuses_of(said):
         said = said | {"statuses": tuple(statuses)}
     total = _count(task_log, said)
-    many = "all tasks" if total is None else f"{total:,} tasks"
+    many = "all tasks" if total is None else count(total, "task")
     terminal.confirm(f"{verb} {many} ({in_words(said)})?", yes=said["yes"])
     return Chosen(search=Search(filters=looked_for(task_log, said)), total=total)
 

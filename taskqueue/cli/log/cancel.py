@@ -45,8 +45,8 @@ def command(session: Session, /, *, given: tuple[str, ...], force: bool, **said:
     with terminal.progress("cancelling", chosen.total) as show:
         done = task_log.cancel(chosen.search or chosen.ids, force=force, progress=show)
     if chosen.ids:
-        for task_id, what in done.items():
-            terminal.line(f"{task_id} {WORDS[what]}")
+        for task_id in chosen.ids:
+            terminal.line(f"{task_id} {WORDS[done[task_id]]}")
         return EXIT_FAILED if Cancellation.TOO_LATE in done.values() else 0
     counts = Counter(done.values())
     terminal.line(", ".join(f"{counts[what]:,} {words}" for what, words in WORDS.items() if counts[what]) or "no tasks")

@@ -13,6 +13,8 @@ from taskqueue.cli.log.filters import filters, looked_for
 from taskqueue.cli.session import Session
 from taskqueue.cli.terminal import Cell
 from taskqueue.cli.times import between, brief, local, offset
+from taskqueue.clock import SystemClock
+from taskqueue.status import Status
 from taskqueue.tasklog.entry import MAX_PAGE, SORTS, Entry, Page
 
 COLUMNS = ("Id", "Status", "Task", "Queue", "Created", "Took", "Tries", "Label", "What")
@@ -67,7 +69,7 @@ def _print(page: Page) -> None:
         titles = [*COLUMNS[:4], f"Created {offset()}", *COLUMNS[5:]]
         short = terminal.width() < WIDE
         rows = [_row(entry, entry.id[-12:] if short else entry.id, brief(entry.created_at)) for entry in page.entries]
-        terminal.table(titles, rows, right=("Took", "Tries"), wide=("Task", "What"))
+        terminal.table(titles, rows, right=("Took", "Tries"), wide=("Task", "Label", "What"))
     else:
         terminal.note("no tasks")
     if page.next is not None:
@@ -81,8 +83,14 @@ def _row(entry: Entry, name: str, created: str) -> list[Cell]:
         entry.name,
         entry.queue,
         created,
-        between(entry.started_at, entry.finished_at),
+        _took(entry),
         str(entry.attempts),
         entry.label or "",
         gist(entry),
     ]
+
+
+def _took(entry: Entry) -> str:
+    """How long it took, or has taken so far."""
+    running = entry.status is Status.RUNNING
+    return between(entry.started_at, SystemClock().micros() if running else entry.finished_at)

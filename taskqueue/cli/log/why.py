@@ -52,13 +52,13 @@ def _facts(app: App, entry: Entry) -> Facts:
     )
     if queue is None or entry.status.ended:
         return facts
-    workers = workers_of(queue)
+    workers = workers_of(app, queue)
     return Facts(
         entry=entry,
         now=facts.now,
         name_known=facts.name_known,
         children=facts.children,
-        pause=pause_of(queue),
+        pause=pause_of(app, queue),
         workers=None if workers is None else tuple(worker.slot for worker in workers),
         waiting=queue.broker.depth().waiting,
     )

@@ -1,0 +1,134 @@
+"""The log: whole lines, nothing forged, no secret, and the task that was running."""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+from collections.abc import Iterator
+
+import pytest
+
+from taskqueue import logs
+from taskqueue.context import RunContext, enter, leave
+from taskqueue.settings import LoggingSettings
+
+log = logging.getLogger("shop.tasks")
+
+
+class Run(RunContext):
+    id, name, queue, attempt, fence, worker = "0199", "shop:mail", "mails", 2, 7, "host:1"
+    cancel_requested = stopping = False
+
+    def report_progress(self, done, total, message):
+        raise NotImplementedError
+
+    def spawn(self, tasks, keys):
+        raise NotImplementedError
+
+
+@pytest.fixture(autouse=True)
+def _as_it_was() -> Iterator[None]:
+    root = logging.getLogger()
+    handlers, level = list(root.handlers), root.level
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
+
+
+@pytest.fixture
+def running() -> Iterator[None]:
+    token = enter(Run())
+    yield
+    leave(token)
+
+
+def text(capsys: pytest.CaptureFixture[str]) -> list[str]:
+    return capsys.readouterr().err.splitlines()
+
+
+def test_a_line_has_local_time_with_its_offset_level_logger_and_facts(capsys):
+    logs.setup(LoggingSettings())
+    log.info("task finished", extra={"task_id": "0199", "words": "two words", "nothing": None})
+    (line,) = text(capsys)
+    assert re.fullmatch(
+        r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3}[+-]\d\d:\d\d INFO    shop\.tasks\[\d+\] task finished"
+        r'  task_id=0199 words="two words"',
+        line,
+    )
+
+
+def test_what_a_task_logs_says_which_task(capsys, running):
+    logs.setup(LoggingSettings())
+    log.info("hello")
+    (line,) = text(capsys)
+    assert line.endswith("hello  task_id=0199 task_name=shop:mail queue=mails attempt=2 worker=host:1")
+
+
+def test_facts_that_a_record_says_itself_stay(capsys, running):
+    logs.setup(LoggingSettings(format="json"))
+    log.info("about another", extra={"task_id": "4711"})
+    (line,) = text(capsys)
+    assert json.loads(line)["task_id"] == "4711"
+
+
+def test_no_message_forges_a_line(capsys):
+    logs.setup(LoggingSettings())
+    log.warning("one\n2026-01-31 INFO root[1] all is well\x1b[2K", extra={"queue": "a\nb"})
+    try:
+        raise ValueError("bad\n2026-01-31 INFO root[1] all is well\x1b[2K")
+    except ValueError:
+        log.exception("it broke")
+    first, second, *rest = text(capsys)
+    assert r"one\n2026-01-31 INFO root[1] all is well\x1b[2K" in first
+    assert second.endswith("it broke")
+    assert all(line.startswith("    ") for line in rest)
+    assert "\x1b" not in "".join(rest)
+
+
+def test_json_is_one_object_a_line_with_its_time_in_utc(capsys, running):
+    logs.setup(LoggingSettings(format="json"))
+    try:
+        raise ValueError("one\ntwo")
+    except ValueError:
+        log.exception("it %s", "broke", extra={"odd": {1}, "message_id": 3})
+    (line,) = text(capsys)
+    said = json.loads(line)
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", said["time"])
+    assert (said["level"], said["logger"], said["message"]) == ("error", "shop.tasks", "it broke")
+    assert (said["task_id"], said["odd"], said["message_id"]) == ("0199", "{1}", 3)
+    assert said["exception"].endswith("ValueError: one\ntwo")
+
+
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_passwords_in_urls_are_masked(capsys, form):
+    """P19."""
+    logs.setup(LoggingSettings(format=form))
+    log.info("connecting to %s", "postgresql://shop:s3cret@host/db", extra={"url": "mysql://shop:s3cret@host"})
+    try:
+        raise ValueError("no answer from postgresql://shop:s3cret@host/db")
+    except ValueError:
+        log.exception("away")
+    said = "\n".join(text(capsys))
+    assert "shop:***@host/db" in said
+    if form == "text":
+        assert "s3cret" not in said.replace('raise ValueError("no answer from postgresql://shop:s3cret@host/db")', "")
+
+
+def test_a_record_that_is_wrong_is_written_as_it_stands(capsys):
+    logs.setup(LoggingSettings())
+    root = logging.getLogger()
+    root.handlers[:] = [handler for handler in root.handlers if isinstance(handler, logs.ToStderr)]
+    log.info("%s and %s", "one")  # noqa: PLE1206  # wrong on purpose
+    (line,) = text(capsys)
+    assert "%s and %s ('one',)" in line
+
+
+def test_the_level_is_that_of_the_settings_unless_another_is_said(capsys):
+    logs.setup(LoggingSettings(level="warning"))
+    log.info("not said")
+    logs.setup(LoggingSettings(level="warning"), level="info")
+    log.info("said once")
+    logging.getLogger("botocore").info("what only its authors want to know")
+    (line,) = text(capsys)
+    assert line.endswith("said once")
