@@ -110,8 +110,8 @@ class Context:
         return _run().worker
 
     @property
-    def parent_id(self) -> str | None:
-        """The task that created this one."""
+    def parent(self) -> str | None:
+        """The id of the task that created this one."""
         return _run().parent_id
 
     @property

@@ -12,9 +12,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Self
 
 from taskqueue.clock import Clock
+from taskqueue.errors import BrokerUnavailable
 from taskqueue.queue import Queue
 from taskqueue.status import Status
 from taskqueue.tasklog.base import TaskLogBroker
@@ -54,42 +57,56 @@ class Keeper:
             (60.0, self.purge),
         ]
         self._purges: list[Iterator[int]] = []
-        self._recovered_at = clock.monotonic()
+        self._recovered_at = dict.fromkeys((queue.name for queue in queues), clock.monotonic())
         self._due = [0.0] * len(self._duties)
 
     def step(self) -> None:
-        """Do what is due. Raises BrokerUnavailable if a store is away; what was left is done at the next step."""
+        """Do what is due, in every store that answers (P14).
+
+        Raises BrokerUnavailable at its end if one is away; what was left is done at the next step.
+        """
         now = self._clock.monotonic()
-        for number, (period, duty) in enumerate(self._duties):
-            if now >= self._due[number]:
-                unfinished = duty() is True
-                self._due[number] = now + (1.0 if unfinished else period)
+        with _Outages() as outages:
+            for number, (period, duty) in enumerate(self._duties):
+                if now >= self._due[number]:
+                    with outages.weathered():
+                        unfinished = duty() is True
+                        self._due[number] = now + (1.0 if unfinished else period)
 
     def bury_the_dead(self) -> None:
         """Give back what the dead workers of this host held, each with the cause of its death."""
-        for stem in self._stems:
-            for incarnation, card in find_dead(stem):
-                running = _running(card, self._clock.monotonic())
-                for queue in self._queues:
-                    queue.recover([incarnation], running=running)
-                bury(stem, incarnation)
-                _tell(incarnation, card)
+        with _Outages() as outages:
+            for stem in self._stems:
+                for incarnation, card in find_dead(stem):
+                    with outages.weathered():
+                        self._bury(stem, incarnation, card)
+
+    def _bury(self, stem: Path, incarnation: str, card: Card | None) -> None:
+        running = _running(card, self._clock.monotonic())
+        self._at_each_queue(lambda queue: queue.recover([incarnation], running=running))
+        bury(stem, incarnation)
+        _tell(incarnation, card)
 
     def recover(self) -> None:
         """Give back what ended leases held. After an outage that is no task's fault (P4)."""
+        self._at_each_queue(self._recover)
+
+    def _recover(self, queue: Queue) -> None:
         now = self._clock.monotonic()
-        excused = now > self._recovered_at + AMNESTY
-        for queue in self._queues:
-            lost = queue.recover(excused=excused)
-            if lost:
-                log.warning("leases ended, tasks given back", extra={"queue": queue.name, "tasks": len(lost)})
-        self._recovered_at = now
+        lost = queue.recover(excused=now > self._recovered_at[queue.name] + AMNESTY)
+        if lost:
+            log.warning("leases ended, tasks given back", extra={"queue": queue.name, "tasks": len(lost)})
+        self._recovered_at[queue.name] = now
 
     def relay(self) -> None:
         """Push what producers could not."""
-        for queue in self._queues:
-            if queue.database is None:
-                queue.relay(older_than=RELAY_AFTER)
+        self._at_each_queue(lambda queue: queue.database is None and queue.relay(older_than=RELAY_AFTER))
+
+    def _at_each_queue(self, step: Callable[[Queue], object]) -> None:
+        with _Outages() as outages:
+            for queue in self._queues:
+                with outages.weathered():
+                    step(queue)
 
     def purge(self) -> bool:
         """Delete one small batch of ended entries past their retention; whether some may be left."""
@@ -97,10 +114,17 @@ class Keeper:
             self._purges = self._begin_purges()
         while self._purges:
             # The iterator keeps its place, so that the next step does not read again what is to stay.
-            if next(self._purges[0], None) is not None:
+            if self._purge_on(self._purges[0]):
                 return True
             self._purges.pop(0)
         return False
+
+    def _purge_on(self, purge: Iterator[int]) -> bool:
+        try:
+            return next(purge, None) is not None
+        except BrokerUnavailable:
+            self._purges = []  # An iterator that raised has lost its place: the next step begins anew.
+            raise
 
     def _begin_purges(self) -> list[Iterator[int]]:
         now = self._clock.micros()
@@ -112,6 +136,28 @@ class Keeper:
 
     def _logs(self) -> list[TaskLogBroker]:
         return list({id(queue.task_log): queue.task_log for queue in self._queues}.values())
+
+
+class _Outages:
+    """A row of steps of which each is tried although others found their store away; at its end the first is raised."""
+
+    def __init__(self) -> None:
+        self._first: BrokerUnavailable | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is None and self._first is not None:
+            raise self._first
+
+    @contextmanager
+    def weathered(self) -> Iterator[None]:
+        """Around one step."""
+        try:
+            yield
+        except BrokerUnavailable as error:
+            self._first = self._first or error
 
 
 def _running(card: Card | None, now: float) -> dict[str, str] | None:

@@ -10,12 +10,14 @@ The rejected alternative, a pid and its start time looked up in /proc, calls eve
 from __future__ import annotations
 
 import contextlib
+import glob
 import mmap
 import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from taskqueue.database.sidefile import share_like
 from taskqueue.errors import BrokerUnavailable
 from taskqueue.worker.scorecard import SIZE, Card, Scorecard
 
@@ -39,9 +41,12 @@ class Presence:
             ) from error
         fcntl.flock(self._fd, fcntl.LOCK_EX)
         os.ftruncate(self._fd, SIZE)
-        self._map = mmap.mmap(self._fd, SIZE)
+        self._map = _mapped(hidden)
         self.scorecard = Scorecard(self._map)
         self.scorecard.write(Card(incarnation=incarnation, slot=slot))
+        with contextlib.suppress(FileNotFoundError):
+            # Whoever shares the database may have to look for its dead.
+            share_like(str(hidden), database=str(stem))
         hidden.rename(self.path)
         # A child that a task forks must not hold our lock when we are dead.
         os.register_at_fork(after_in_child=self._let_go)
@@ -64,15 +69,17 @@ def find_dead(stem: Path) -> Iterator[tuple[str, Card | None]]:
 
     The file stays until `bury`, so that a finder that dies itself hides nothing.
     """
-    for path in sorted(stem.parent.glob(f"{stem.name}-worker-*")):
+    for path in sorted(stem.parent.glob(f"{glob.escape(stem.name)}-worker-*")):
         incarnation = path.name.removeprefix(f"{stem.name}-worker-")
         try:
             fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
-        except FileNotFoundError:
-            continue
+        except (FileNotFoundError, PermissionError):
+            continue  # It has just left, or is for a keeper of its own user to find.
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            yield incarnation, _card(fd)
+            # Removed meanwhile: it left in good order, or another finder buried it.
+            if os.fstat(fd).st_nlink:
+                yield incarnation, _card(fd)
         except BlockingIOError:
             continue
         finally:
@@ -83,6 +90,15 @@ def bury(stem: Path, incarnation: str) -> None:
     """Remove a dead worker's file, after what it held was recovered."""
     with contextlib.suppress(FileNotFoundError):
         stem.with_name(f"{stem.name}-worker-{incarnation}").unlink()
+
+
+def _mapped(path: Path) -> mmap.mmap:
+    # By a descriptor of its own: the map keeps a copy of it, and so does a forked child's. It must not bear our lock.
+    fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    try:
+        return mmap.mmap(fd, SIZE)
+    finally:
+        os.close(fd)
 
 
 def _card(fd: int) -> Card | None:

@@ -8,9 +8,12 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
+from taskqueue.brokers.rds import RdsQueueBroker
 from taskqueue.database import boot, incarnations
 from taskqueue.database.engine import Database
+from taskqueue.message import Message
 from tests.support.clock import FakeClock
+from tests.support.programs import start
 
 Open = Callable[[str], Database]
 SECOND = 1_000_000
@@ -100,3 +103,47 @@ def test_a_boot_has_a_name_and_clocks_that_only_go_forward():
     for clock in (boot.lease_clock, boot.due_clock):
         first, second = clock(), clock()
         assert 0 < first <= second
+
+
+def test_after_a_reboot_the_queue_goes_on(opened, clock):
+    before = RdsQueueBroker(opened("first"), "mail", owner="old", clock=clock)
+    register(before.database, "old")
+    before.push([Message("held", b""), Message("due", b"", delay=60), Message("later", b"", delay=3600)])
+    assert [d.id for d in before.pop(limit=5, lease=10**6)] == ["held"]
+    clock.advance(600)
+    after = RdsQueueBroker(opened("second"), "mail", owner="new", clock=clock)
+    register(after.database, "new")
+    assert [lost.id for lost in after.recover()] == ["held"]
+    assert sorted(d.id for d in after.pop(limit=5, lease=60)) == ["due", "held"]
+    assert after.due_in() == pytest.approx(3000, abs=20)
+
+
+def test_processes_that_are_the_first_after_a_reboot_do_not_end_each_others_leases(opened, tmp_path):
+    before = opened("first")
+    lease(before, 1)
+    register(before, "old")
+    program = """
+    import sys
+    from taskqueue.database import incarnations
+    from taskqueue.database.engine import Database
+    database = Database("sqlite:///" + sys.argv[1])
+    print("ready", flush=True)
+    sys.stdin.readline()
+    me = sys.argv[2]
+    incarnations.register(database, me, slot="s", host="h", pid=1, kind="worker", queues=[], lease=600)
+    database.close()
+    """
+    names = ["a", "b", "c"]
+    processes = [start(program, tmp_path / "queue.db", name) for name in names]
+    for process in processes:
+        assert process.stdout.readline() == "ready\n"
+    for process in processes:
+        process.stdin.write("\n")
+        process.stdin.flush()
+    assert [process.communicate(timeout=30) for process in processes] == [("", "")] * len(names)
+    assert sorted(worker.id for worker in incarnations.alive(before)) == names
+    assert incarnations.expired(before) == ["old"]
+    meta = before.tables.meta.c
+    with before.read() as connection:
+        stored = connection.execute(sa.select(meta.value).where(meta.name == "boot_id")).scalars().all()
+    assert stored == [boot.boot_id()]
