@@ -119,7 +119,7 @@ class App:
 
         def fold() -> None:
             for database in databases:
-                tally.fold(database)
+                tally.fold_all(database)
 
         return Keeper(
             list(self.queues.values()),

@@ -44,7 +44,7 @@ def run() -> Iterator[Run]:
 @pytest.mark.usefixtures("run")
 def test_a_task_knows_its_run() -> None:
     assert (context.id, context.name, context.queue, context.worker) == ("i", "n", "q", "w")
-    assert (context.attempt, context.fence, context.owner, context.parent_id) == (2, 7, "ann", None)
+    assert (context.attempt, context.fence, context.owner, context.parent) == (2, 7, "ann", None)
     assert context.cancel_requested
     assert not context.stopping
     assert context.active
