@@ -105,10 +105,11 @@ class Inbox:
     def done(self, work: Work, outcome: Outcome) -> None:
         """The current task is over."""
         with self._change:
-            self.current = None
             if not self._finished:
                 self.oldest_finished = self._clock.monotonic()
+            # Before `current` is cleared: who sees nothing running must see what it left.
             self._finished.append((work, outcome))
+            self.current = None
 
     def flushed(self) -> None:
         """Wait until every outcome is stored (`commit = "each"`)."""

@@ -64,14 +64,14 @@ class Lifeline(threading.Thread):
     def _step(self) -> None:
         self.leaving.follow(self.inbox)
         self.watch.look(self.inbox.current)
-        if self.clock.monotonic() >= self.outage.until:
-            try:
+        try:
+            if self.clock.monotonic() >= self.outage.until:
                 self._talk_to_stores()
-            except BrokerUnavailable as error:
-                self.outage.failed(self.clock.monotonic(), error)
-            except Deposed:
-                self.leases.start_anew()
-        self._rest()
+            self._rest()
+        except BrokerUnavailable as error:
+            self.outage.failed(self.clock.monotonic(), error)
+        except Deposed:
+            self.leases.start_anew()
 
     def _talk_to_stores(self) -> None:
         now = self.clock.monotonic()

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import faulthandler
 import logging
-import os
 import sys
 from collections.abc import Sequence
 
@@ -100,4 +99,4 @@ def stderr() -> int:
     try:
         return sys.stderr.fileno()
     except (AttributeError, OSError, ValueError):
-        return os.dup(2)
+        return 2
