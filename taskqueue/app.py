@@ -170,14 +170,9 @@ class App:
         return self._databases[key]
 
     def _databases_of(self, queues: Sequence[Queue]) -> list[Database]:
-        """The databases in which a worker of these queues is registered: those of their brokers."""
-        located = [self.settings.brokers[self.settings.queues[queue.name].broker] for queue in queues]
-        found = [
-            self._database(place)
-            for queue, place in zip(queues, located, strict=True)
-            if queue.broker.capabilities.transactional
-        ]
-        return list({id(database): database for database in found}.values())
+        """The databases in which a worker of these queues is registered, and in which they are paused."""
+        found = [self.database_of(queue) for queue in queues]
+        return list({id(database): database for database in found if database is not None}.values())
 
     def _refuse_immediate(self, queues: Sequence[Queue]) -> None:
         for queue in queues:

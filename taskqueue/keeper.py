@@ -29,8 +29,9 @@ log = logging.getLogger(__name__)
 #: a producer pushes by itself; only what is older than this is the keeper's, in seconds
 RELAY_AFTER = 2.0
 PURGE_BATCH = 500
-#: leases are looked at every second; who could not for so long knows that the store was away
-AMNESTY = 5.0
+#: leases are looked at every second; who could not for so long (or for half of a short lease, but two looks at least)
+#: knows that the store was away
+AMNESTY, TWO_LOOKS = 5.0, 2.0
 
 
 class Keeper:
@@ -83,7 +84,7 @@ class Keeper:
 
     def _bury(self, stem: Path, incarnation: str, card: Card | None) -> None:
         running = _running(card, self._clock.monotonic())
-        self._at_each_queue(lambda queue: queue.recover([incarnation], running=running))
+        self._at_each_queue(lambda queue: queue.recover([incarnation], running=running, excused=self._was_away(queue)))
         bury(stem, incarnation)
         _tell(incarnation, card)
 
@@ -93,10 +94,15 @@ class Keeper:
 
     def _recover(self, queue: Queue) -> None:
         now = self._clock.monotonic()
-        lost = queue.recover(excused=now > self._recovered_at[queue.name] + AMNESTY)
+        lost = queue.recover(excused=self._was_away(queue))
         if lost:
             log.warning("leases ended, tasks given back", extra={"queue": queue.name, "tasks": len(lost)})
         self._recovered_at[queue.name] = now
+
+    def _was_away(self, queue: Queue) -> bool:
+        """Its store did not answer for long: leases that ended meanwhile, and the workers with them, are no crash."""
+        amnesty = min(AMNESTY, max(TWO_LOOKS, queue.limits.lease / 2))
+        return self._clock.monotonic() > self._recovered_at[queue.name] + amnesty
 
     def relay(self) -> None:
         """Push what producers could not."""

@@ -193,7 +193,7 @@ class Database:
             with process.lock:
                 if not process.ready:
                     self._prepare(process, upgrading=upgrading or self.dialect.initializes_itself)
-                    process.ready = True
+                    process.ready = self._failures.worked = True
         return process
 
     def _prepare(self, process: Process, *, upgrading: bool) -> None:

@@ -32,6 +32,8 @@ class Failures:
 
     def __init__(self, dialect: Dialect, name: str) -> None:
         self._dialect, self._name = dialect, name
+        #: it has answered this process once: what looks like a wrong configuration from now on is an outage (P15)
+        self.worked = False
 
     @contextmanager
     def translated(self) -> Iterator[None]:
@@ -48,4 +50,6 @@ class Failures:
         """The error to raise instead, with one line that says what to do; None if it is best left as it is."""
         found = self._dialect.diagnose(error)
         kind = _CLASSES.get(found.failure)
+        if kind is ConfigurationError and self.worked:
+            kind = BrokerUnavailable
         return kind(f"{self._name}: {found.text}") if kind else None

@@ -7,14 +7,15 @@ import os
 from pathlib import Path
 
 
-def create_database(path: str) -> None:
+def create_database(path: str, *, again: bool = False) -> None:
     """Create an empty database file for its owner alone (0600), unless it exists.
 
     Task parameters may be private. Whoever wants to share the file sets its permissions, which are then kept. Its
-    folder is created if only the last one is missing (0700); else FileNotFoundError.
+    folder is created if only the last one is missing (0700); else FileNotFoundError. `again`: this process has used
+    it before, so a folder that is not there is a drive that went away, and nothing is created in its place.
     """
     folder = Path(path).parent
-    if not folder.exists():
+    if not again and not folder.exists():
         folder.mkdir(mode=0o700, exist_ok=True)
     with contextlib.suppress(FileExistsError):
         # Never opens one that exists: closing it would drop the locks that SQLite has on it in this process.

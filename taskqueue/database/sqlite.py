@@ -52,6 +52,7 @@ class SqliteDialect(Dialect):
         # Absolute, since the process may change its working directory.
         self.file = Path(url.database).resolve()
         self.path: str = str(self.file)
+        self._opened = False
         self.boot = Boot(tables, clock)
         self.wakeup = FifoWakeup(self.path)
         meta = tables.meta.c
@@ -83,7 +84,7 @@ class SqliteDialect(Dialect):
 
     def _create(self) -> None:
         with _as_driver_error():
-            create_database(self.path)
+            create_database(self.path, again=self._opened)
 
     def _connected(self, raw: sqlite3.Connection, record: sa.pool.ConnectionPoolEntry) -> None:
         record.info["file"] = _identity(self.file)
@@ -95,6 +96,7 @@ class SqliteDialect(Dialect):
                 record.info["lock"] = FileLock(self.path)
             if journal != ("wal",):
                 self._log_ahead(raw, record.info["lock"])
+            self._opened = True
         except BaseException:
             raw.close()
             _closed(raw, record)

@@ -162,7 +162,8 @@ class Queue:
             lost = [
                 msgspec.structs.replace(one, only_one=False) if excused or one.owner in told else one for one in lost
             ]
-        self.task_log.lost(lost, running=running or {}, max_crashes={self.name: self.limits.max_crashes})
+        blamed = {} if excused else running or {}
+        self.task_log.lost(lost, running=blamed, max_crashes={self.name: self.limits.max_crashes})
         return lost
 
     def _together(self, step: Callable[[], T]) -> T:

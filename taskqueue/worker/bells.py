@@ -7,38 +7,48 @@ one store's long wait delays no other queue.
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import threading
 from collections.abc import Sequence
 
 from taskqueue.errors import BrokerUnavailable
 from taskqueue.worker.orders import Orders
+from taskqueue.worker.outage import Outages
 from taskqueue.worker.station import Station
+
+log = logging.getLogger(__name__)
 
 
 class Bells:
     """Waits for any of the stations to have work."""
 
-    def __init__(self, stations: Sequence[Station], orders: Orders) -> None:
+    def __init__(self, stations: Sequence[Station], orders: Orders, outages: Outages) -> None:
         self._stations = stations
         self._orders = orders
+        self._outages = outages
         self._waiters = [_Waiter(station, orders) for station in stations] if len(stations) > 1 else []
 
     def wait(self, seconds: float) -> None:
         """Wait until a queue rings, the worker is poked, or the time is over."""
         if not self._waiters:
             (station,) = self._stations
-            if station.paused:
+            if self._deaf(station):
                 self._orders.wait(seconds)
-            elif station.queue.broker.wait(seconds, interrupt=self._orders.fd):
-                station.ring()
+                return
+            with self._outages.weathered(station.queue):
+                if station.queue.broker.wait(seconds, interrupt=self._orders.fd):
+                    station.ring()
             return
-        armed = [waiter for waiter in self._waiters if not waiter.station.paused]
+        armed = [waiter for waiter in self._waiters if not self._deaf(waiter.station)]
         for waiter in armed:
             waiter.arm(seconds)
         self._orders.wait(seconds)
         for waiter in armed:
             waiter.disarm()
+
+    def _deaf(self, station: Station) -> bool:
+        return station.paused or self._outages.away(station.queue)
 
     def close(self) -> None:
         """End the waiting threads."""
@@ -86,14 +96,16 @@ class _Waiter:
 
     def _run(self) -> None:
         while (seconds := self._armed()) is not None:
+            rang = False
             try:
                 rang = self.station.queue.broker.wait(seconds, interrupt=self._read)
             except BrokerUnavailable:
-                rang = False
-            with self._change:
-                self._listening = False
-                self._drain()
-                self._change.notify_all()
+                log.debug("a queue's bell is away", extra={"queue": self.station.queue.name}, exc_info=True)
+            finally:
+                with self._change:
+                    self._listening = False
+                    self._drain()
+                    self._change.notify_all()
             if rang:
                 self.station.ring()
                 self._orders.poke()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
 from collections.abc import Callable, Sequence
@@ -11,7 +12,7 @@ from random import Random
 from taskqueue.clock import Clock
 from taskqueue.database import incarnations
 from taskqueue.database.engine import Database
-from taskqueue.errors import Deposed
+from taskqueue.errors import BrokerUnavailable, Deposed
 from taskqueue.ids import new_id
 from taskqueue.queue import Queue
 from taskqueue.registry import Registry
@@ -23,6 +24,8 @@ from taskqueue.worker.presence import Presence
 from taskqueue.worker.scorecard import Scorecard
 from taskqueue.worker.station import Station
 from taskqueue.worker.watch import Watch
+
+log = logging.getLogger(__name__)
 
 
 class Crew:
@@ -53,7 +56,8 @@ class Crew:
         self.watch = Watch(self.interrupter, clock)
         self.lease = min(queue.limits.lease for queue in queues)
         self.incarnation = ""
-        self._databases = databases
+        #: where this worker is registered, and queues are paused
+        self.databases = databases
         self._stem = stem
         self._presence: Presence | None = None
         self._chores = chores
@@ -65,15 +69,11 @@ class Crew:
 
     def join(self) -> None:
         """Begin a new incarnation: registered before it may claim (R1), its scorecard in place before that."""
-        if self._presence is not None:
-            self._presence.leave()
         self.incarnation = new_id()
-        if self._stem is not None:
-            self._presence = Presence(self._stem, self.incarnation, slot=self.slot)
-            self.scorecard = self._presence.scorecard
+        self._appear()
         for station in self.stations:
             station.queue.broker.owner = self.incarnation
-        for database in self._databases:
+        for database in self.databases:
             incarnations.register(
                 database,
                 self.incarnation,
@@ -85,32 +85,55 @@ class Crew:
                 lease=self.lease,
             )
 
-    def renew(self, lease: float) -> None:
-        """Say that this incarnation lives. Raises Deposed if it was declared dead."""
-        for database in self._databases:
-            if not incarnations.renew(database, self.incarnation, lease=lease):
-                raise Deposed(f"worker {self.slot} was declared dead")
+    def _appear(self) -> None:
+        """Prove that this incarnation lives, before the proof of the last one is gone."""
+        if self._stem is None:
+            return
+        before, self._presence = self._presence, Presence(self._stem, self.incarnation, slot=self.slot)
+        self.scorecard = self._presence.scorecard
+        if before is not None:
+            before.leave()
+
+    def renew(self, database: Database) -> None:
+        """Say there that this incarnation lives. Raises Deposed if it was declared dead."""
+        if not incarnations.renew(database, self.incarnation, lease=self.lease):
+            raise Deposed(f"worker {self.slot} was declared dead")
 
     def leave(self) -> None:
-        """End this incarnation in good order: it holds nothing any more."""
-        for database in self._databases:
-            incarnations.remove(database, [self.incarnation])
+        """End this incarnation in good order, and give back what it may hold still.
+
+        Where a store is away its file stays, and says that this worker was told to go: whoever keeps the store does it.
+        """
+        self.note(leaving=True)
+        try:
+            for station in self.stations:
+                station.queue.recover([self.incarnation], running={})
+            for database in self.databases:
+                incarnations.remove(database, [self.incarnation])
+        except BrokerUnavailable as error:
+            log.warning("this worker leaves without a word to its store: %s", error)
+            return
+        self.scorecard = None
         if self._presence is not None:
             self._presence.leave()
             self._presence = None
 
     def peers(self, queue: str) -> int:
         """How many workers serve that queue, this one among them."""
-        return max((incarnations.peers(database, queue) for database in self._databases), default=1)
+        return max((incarnations.peers(database, queue) for database in self.databases), default=1)
 
     def chores(self) -> None:
         """What somebody must do every second (the keeper's duties, and reading which queues are paused)."""
+        self._read_pauses()
         self._chores()
-        paused: set[str] = set()
-        for database in self._databases:
-            paused |= incarnations.paused_queues(database)
+
+    def _read_pauses(self) -> None:
+        """All of them or none: of a store that is away, the last known state holds (P6)."""
+        paused = set().union(*[incarnations.paused_queues(database) for database in self.databases])
         for station in self.stations:
-            station.paused = station.queue.name in paused
+            if station.paused is not (station.queue.name in paused):
+                station.paused = not station.paused
+                self.orders.poke()
 
     def note(self, **changes: object) -> None:
         """Write on the scorecard, if there is one."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 import msgspec
 
@@ -64,11 +64,14 @@ class Inbox:
         self._abandoned = False
         #: the task thread waits for its outcomes to be stored
         self.hurry = False
+        self._paused = False
         self.current: Work | None = None
         self.taken = 0
         #: how many tasks may still be taken; None: any number
         self.quota: int | None = None
         self.oldest_finished = 0.0
+        #: monotonic time at which the last task ended
+        self.ended_at = 0.0
 
     # The task thread
 
@@ -78,11 +81,11 @@ class Inbox:
             while (work := self._next()) is None and not self.closed:
                 # Only when there is something new: the lifeline's answers to a poke must not poke it again.
                 self._poke()
-                self._change.wait_for(lambda: self._ready or self.closed)
+                self._change.wait_for(lambda: (self._ready and not self._paused) or self.closed)
             return self._begin(work) if work is not None else None
 
     def _next(self) -> Work | None:
-        if self.closed:
+        if self.closed or self._paused:
             return None
         now = self._clock.monotonic()
         while self._ready:
@@ -93,11 +96,12 @@ class Inbox:
         return None
 
     def _begin(self, work: Work) -> Work:
+        work.started = self._clock.monotonic()
+        # Before the quota is used up: who sees none left must see the task that took the last of it.
+        self.current = work
         self.taken += 1
         if self.quota is not None:
             self.quota -= 1
-        work.started = self._clock.monotonic()
-        self.current = work
         if len(self._ready) == self._low:
             self._poke()
         return work
@@ -105,8 +109,9 @@ class Inbox:
     def done(self, work: Work, outcome: Outcome) -> None:
         """The current task is over."""
         with self._change:
+            self.ended_at = self._clock.monotonic()
             if not self._finished:
-                self.oldest_finished = self._clock.monotonic()
+                self.oldest_finished = self.ended_at
             # Before `current` is cleared: who sees nothing running must see what it left.
             self._finished.append((work, outcome))
             self.current = None
@@ -135,10 +140,16 @@ class Inbox:
             self._ready = deque(work for work in self._ready if keep(work))
             return back
 
-    def collect(self) -> list[tuple[Work, Outcome]]:
-        """The outcomes to be stored now; tell `stored` or `put_back` about them."""
+    def restore(self, works: Sequence[Work]) -> None:
+        """What was withdrawn could not be given back: it is still ours, and first in order."""
         with self._change:
-            finished, self._finished = self._finished, []
+            self._ready.extendleft(reversed(works))
+
+    def collect(self, wanted: Callable[[Work], bool] = lambda _: True) -> list[tuple[Work, Outcome]]:
+        """The outcomes to be stored now, of the work that is `wanted`; tell `stored` or `put_back` about them."""
+        with self._change:
+            finished = [pair for pair in self._finished if wanted(pair[0])]
+            self._finished = [pair for pair in self._finished if not wanted(pair[0])]
             self._storing = bool(finished)
             return finished
 
@@ -148,13 +159,21 @@ class Inbox:
             self._storing = False
             self._change.notify_all()
 
-    def put_back(self, finished: list[tuple[Work, Outcome]]) -> None:
+    def put_back(self, finished: Sequence[tuple[Work, Outcome]]) -> None:
         """What was collected could not be stored; it waits for the store's return (P15)."""
         with self._change:
             self._storing = False
             self._finished[:0] = finished
             if finished:
                 self.oldest_finished = self._clock.monotonic()
+
+    def hold(self, *, paused: bool) -> None:
+        """Hand out nothing until this is taken back (P6)."""
+        if paused is self._paused:
+            return
+        with self._change:
+            self._paused = paused
+            self._change.notify_all()
 
     def close(self) -> None:
         """Hand out nothing more."""
@@ -180,6 +199,12 @@ class Inbox:
             return list(self._ready)
 
     @property
+    def held(self) -> list[Work]:
+        """All work that has not ended: what runs, if anything does, and what is unstarted."""
+        with self._change:
+            return [*([self.current] if self.current is not None else []), *self._ready]
+
+    @property
     def waiting(self) -> int:
         """How many are unstarted."""
         return len(self._ready)
@@ -190,14 +215,22 @@ class Inbox:
         return len(self._ready) <= self._low
 
     @property
-    def pending(self) -> int:
-        """Outcomes not stored yet."""
-        return len(self._finished)
+    def pending(self) -> list[Work]:
+        """The work whose outcomes are not stored yet."""
+        with self._change:
+            return [work for work, _ in self._finished]
 
     @property
     def idle(self) -> bool:
         """Nothing runs and nothing is ready to run."""
-        return self.current is None and not self._ready
+        with self._change:
+            return self.current is None and not self._ready
+
+    @property
+    def empty(self) -> bool:
+        """Idle, and nothing waits to be stored."""
+        with self._change:
+            return self.current is None and not (self._ready or self._finished or self._storing)
 
 
 def finished_of(pairs: Iterable[tuple[Work, Outcome]]) -> list[Finished]:

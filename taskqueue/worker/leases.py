@@ -1,15 +1,19 @@
-"""What the worker holds: renewing it, giving it back, and what is said about it while it runs."""
+"""What the worker holds: renewing it, giving it back, and what is said about it while it runs.
+
+Each store is asked by itself, so that one which is away costs only its own leases (P14, P15).
+"""
 
 from __future__ import annotations
 
 import logging
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable
 
-from taskqueue.errors import LeaseLost
+from taskqueue.errors import BrokerUnavailable, LeaseLost
 from taskqueue.queue import Queue
 from taskqueue.worker.crew import Crew
 from taskqueue.worker.inbox import Inbox, Work
+from taskqueue.worker.outage import Outages
 
 log = logging.getLogger(__name__)
 
@@ -17,78 +21,97 @@ log = logging.getLogger(__name__)
 FLUSH = 0.02
 #: after a running task has taken so long, the unstarted ones behind it go back (P13)
 PATIENCE = 0.2
+#: a task whose lease is lost has so long, in seconds, to yield before its worker ends
+YIELD = 1.0
 
 
 class Leases:
     """The leases of one worker."""
 
-    def __init__(self, crew: Crew, inbox: Inbox) -> None:
+    def __init__(self, crew: Crew, inbox: Inbox, outages: Outages) -> None:
         self._crew = crew
         self._inbox = inbox
-        self._renew_at = 0.0
+        self.outages = outages
+        #: by store (a queue, or a database's register): when its leases are to be renewed
+        self._renew_at: dict[object, float] = {}
         self._tell_at = 0.0
         self._shown: Work | None = None
 
-    def look(self, now: float) -> bool:
-        """Do what is due; whether the store answered anything."""
-        due = now >= self._renew_at
-        if due:
-            self._renew(now)
+    def look(self, now: float) -> None:
+        """Do what is due."""
+        self._renew(now)
         self._give_back(now)
         if now >= self._tell_at:
             self._show_current(now)
             self._look_for_cancels(now)
-        return due
 
     def next(self, now: float) -> float:
         """Monotonic time of the next thing to do."""
-        due = self._renew_at
-        if self._inbox.current is not None:
-            due = min(due, self._tell_at)
-        if self._inbox.waiting:
-            due = min(due, now + FLUSH)
-        return due
+        moments = [max(self._renew_at.get(store, now), self.outages.until(store)) for store in self._crew.databases]
+        current, held = self._inbox.current, self._inbox.held
+        queues, waiting = {work.queue for work in held}, {work.queue for work in held if work is not current}
+        moments += [max(self._renew_at.get(queue, now), self.outages.until(queue)) for queue in queues]
+        moments += [max(now + FLUSH, self.outages.until(queue)) for queue in waiting]
+        if current is not None:
+            moments.append(self._tell_at)
+        return min(moments, default=now + 5.0)
 
-    def end(self, now: float, more: Sequence[Work] = ()) -> float | None:
-        """When the first of the leases, and of `more`, ends (monotonic); None if nothing is held."""
-        return min((work.lease_end for work in [*self._all(), *more] if work.lease_end > now), default=None)
-
-    def start_anew(self) -> None:
-        """This incarnation was declared dead, and what it held was given to others: begin again as another."""
+    def lose_all(self) -> None:
+        """This incarnation was declared dead, and what it held was given to others."""
         log.warning("this worker was declared dead while it could not be heard; it begins again")
-        for work in self._all():
+        lost = self._inbox.withdraw()
+        current = self._inbox.current
+        for work in [*lost, *([current] if current is not None else [])]:
             self._lost(work)
-        self._inbox.withdraw()
-        self._crew.join()
+
+    # Renewing
 
     def _renew(self, now: float) -> None:
-        """Renew every lease, and our place in the register, at a third of the lease."""
-        lease = self._crew.lease
-        self._crew.renew(lease)
-        for queue, works in _by_queue(self._all()).items():
-            kept = queue.extend([work.held for work in works], lease=queue.limits.lease)
-            for work in works:
-                if work.id in kept:
-                    # Counted from before the request was sent (R3).
-                    work.lease_end = now + queue.limits.lease
-                elif not self._is_over(work):
-                    self._lost(work)
-        self._renew_at = now + lease / 3
+        """Renew every lease, and our place in the registers, at a third of the lease."""
+        for database in self._crew.databases:
+            if self._due(database, now):
+                with self.outages.weathered(database):
+                    self._crew.renew(database)
+                    self._renewed(database, now + self._crew.lease / 3)
+        for queue, works in _by_queue(work for work in self._inbox.held if work.lease_end).items():
+            if self._due(queue, now):
+                with self.outages.weathered(queue):
+                    self._extend(queue, works, now)
+                    self._renewed(queue, now + queue.limits.lease / 3)
+
+    def claimed(self, queue: Queue, *, sent: float) -> None:
+        """New work of that queue is held, by a request that was sent then; the first of it sets the time to renew."""
+        if not any(work.queue is queue for work in self._inbox.held):
+            self._renew_at[queue] = sent + queue.limits.lease / 3
+
+    def _due(self, store: object, now: float) -> bool:
+        return now >= self._renew_at.get(store, 0.0) and not self.outages.away(store)
+
+    def _renewed(self, store: object, at: float) -> None:
+        self._renew_at[store] = at
+        self.outages.worked(store)
+
+    def _extend(self, queue: Queue, works: list[Work], now: float) -> None:
+        # The lifeline may have been kept by another store since `now`: time counts from before the request (R3).
+        sent = max(now, self._crew.clock.monotonic())
+        kept = queue.extend([work.held for work in works], lease=queue.limits.lease)
+        for work in works:
+            if work.id in kept:
+                work.lease_end = sent + queue.limits.lease
+            elif not self._is_over(work):
+                self._lost(work)
 
     def _is_over(self, work: Work) -> bool:
         """It ended while we asked: its outcome may have been stored, and its lease with it."""
-        return work is not self._inbox.current and work not in self._inbox.ready
+        return work not in self._inbox.held
 
     def _lost(self, work: Work) -> None:
         work.lease_end = 0.0
         if work is self._inbox.current:
-            self._crew.interrupter.interrupt(
-                work.run, LeaseLost("the lease is over; another worker may start this task")
-            )
+            reason = LeaseLost("the lease is over; another worker may start this task")
+            self._crew.watch.end_soon(work, reason, within=YIELD)
 
-    def _all(self) -> list[Work]:
-        current = self._inbox.current
-        return [*self._inbox.ready, *([current] if current is not None else [])]
+    # Giving back
 
     def _give_back(self, now: float) -> None:
         """Unstarted work goes back on pause, on stop, and from behind a long task (P5, P6, P13)."""
@@ -98,15 +121,34 @@ class Leases:
         stuck = current is not None and now >= current.started + PATIENCE
         everything = stuck or self._crew.orders.paused or self._inbox.closed
         paused = {station.queue.name for station in self._crew.stations if station.paused}
-        back = self._inbox.withdraw(keep=lambda work: not everything and work.queue.name not in paused)
-        for queue, works in _by_queue(back).items():
-            queue.release([work.held for work in works])
+        self.give_back(
+            self._inbox.withdraw(
+                keep=lambda work: self.outages.away(work.queue) or not (everything or work.queue.name in paused)
+            )
+        )
+
+    def give_back(self, works: Iterable[Work]) -> None:
+        """Return this unstarted work to its queues; what cannot be returned now is still ours."""
+        for queue, back in _by_queue(works).items():
+            with self.outages.weathered(queue):
+                try:
+                    queue.release([work.held for work in back])
+                except BrokerUnavailable:
+                    self._inbox.restore(back)
+                    raise
+                self.outages.worked(queue)
+
+    # Telling
 
     def _show_current(self, now: float) -> None:
         """A task that has run for a while is shown as running, with its progress."""
         work = self._inbox.current
-        if work is None or now < work.started + FLUSH:
+        if work is None or now < work.started + FLUSH or self.outages.away(work.queue):
             return
+        with self.outages.weathered(work.queue):
+            self._show(work, now)
+
+    def _show(self, work: Work, now: float) -> None:
         task_log, fence = work.queue.task_log, work.held.claim.fence
         if work is not self._shown:
             at = self._crew.clock.micros() - int((now - work.started) * 1e6)
@@ -121,13 +163,16 @@ class Leases:
         current = self._inbox.current
         age = now - current.started if current is not None else 0.0
         self._tell_at = now + min(1.0, max(0.05, age / 10))
-        for queue, works in _by_queue(self._all()).items():
-            flagged = queue.task_log.cancel_flags([work.id for work in works])
-            for work in works:
-                work.cancelled = work.cancelled or work.id in flagged
+        for queue, works in _by_queue(self._inbox.held).items():
+            if self.outages.away(queue):
+                continue
+            with self.outages.weathered(queue):
+                flagged = queue.task_log.cancel_flags([work.id for work in works])
+                for work in works:
+                    work.cancelled = work.cancelled or work.id in flagged
 
 
-def _by_queue(works: list[Work]) -> dict[Queue, list[Work]]:
+def _by_queue(works: Iterable[Work]) -> dict[Queue, list[Work]]:
     grouped: dict[Queue, list[Work]] = defaultdict(list)
     for work in works:
         grouped[work.queue].append(work)

@@ -55,6 +55,7 @@ class Leaving:
         self._born = clock.monotonic()
         self._told_at = 0.0
         self._asked_at = 0.0
+        self._through = False
         self._memory_at = 0.0
         self.exit_code = 0
         #: called before the process ends in the middle of a task
@@ -68,19 +69,21 @@ class Leaving:
 
     @property
     def told(self) -> bool:
-        """The worker is to leave."""
-        return self._orders.stop is not Stop.NO
+        """The worker is to leave: it was told to, or it is through."""
+        return self._through or self._orders.stop is not Stop.NO
 
     def follow(self, inbox: Inbox) -> None:
         """Read the orders, look at the limits, and act on them."""
         now = self._clock.monotonic()
         for name in self._orders.obey():
             log.info("%s received: %s", name, self._meaning())
+        inbox.hold(paused=self._orders.paused)
         if not self.told:
             self._look_at_limits(now, inbox)
         if self.told:
-            self._told_at = self._told_at or now
             inbox.close()
+        if self._orders.stop is not Stop.NO:
+            self._told_at = self._told_at or now
             self._press(now, inbox.current)
 
     def _meaning(self) -> str:
@@ -93,30 +96,37 @@ class Leaving:
     def _look_at_limits(self, now: float, inbox: Inbox) -> None:
         limits = self._limits
         if (limits.seconds is not None and now >= self._born + limits.seconds) or self._drained(inbox):
-            self._leave()
+            self.leave()
         elif inbox.quota == 0 and inbox.current is None:
             used_up = limits.tasks is None or inbox.taken < limits.tasks
-            self._leave(EXIT_RECYCLE if used_up else 0)
+            self.leave(EXIT_RECYCLE if used_up else 0)
         elif limits.max_memory and now >= self._memory_at:
             self._memory_at = now + 1.0
             if private_memory() > limits.max_memory:
                 log.info("recycling: more than %d bytes of private memory", limits.max_memory)
-                self._leave(EXIT_RECYCLE)
+                self.leave(EXIT_RECYCLE)
 
-    def scanned(self, works: Sequence[Work], inbox: Inbox) -> None:
-        """A scan came back."""
-        if not works and self._drained(inbox):
-            self._leave()
+    def scanned(self, inbox: Inbox) -> None:
+        """A scan found nothing."""
+        if self._drained(inbox):
+            self.leave()
 
     def _drained(self, inbox: Inbox) -> bool:
-        """With `--drain`, that nothing is due anywhere is the end. What is paused is not waited for."""
-        if not self._limits.drain or not inbox.idle or inbox.pending:
+        """With `--drain`, that nothing is due anywhere is the end. What is paused is not waited for.
+
+        What a scan saw counts only if it began after the last task had ended: that one may have enqueued something.
+        """
+        if not self._limits.drain or not inbox.empty:
             return False
+        for station in self._stations:
+            if station.empty and station.scanned_at < inbox.ended_at:
+                station.ring()
         return all(station.empty or station.paused for station in self._stations)
 
-    def _leave(self, exit_code: int = 0) -> None:
-        self._orders.stop = max(self._orders.stop, Stop.GRACEFUL)
-        self.exit_code = exit_code
+    def leave(self, exit_code: int = 0) -> None:
+        """End the current task, then leave, as by a limit of its own: no signal, and nothing to hurry (R19)."""
+        if not self._through:
+            self._through, self.exit_code = True, exit_code
         self._orders.poke()  # what was decided between two steps must not wait for the next thing that is due
 
     def _press(self, now: float, current: Work | None) -> None:
@@ -134,21 +144,21 @@ class Leaving:
                 os._exit(EXIT_FAILED)
 
     def over(self, inbox: Inbox, *, away: bool) -> bool:
-        """Nothing is left to do. Past `grace`, reports for a store that is away do not hold the worker any more."""
+        """Nothing is left to do. After a stop that means now, or past `grace`, a store that is away holds nobody."""
         if not self.told or inbox.current is not None:
             return False
         grace = self._limits.grace
         late = grace is not None and bool(self._told_at) and self._clock.monotonic() >= self._told_at + grace
-        return (late and away) or not (inbox.pending or inbox.waiting)
+        return inbox.empty or (away and (late or self._orders.stop is Stop.NOW))
 
-    def next(self) -> float:
+    def next(self, now: float) -> float:
         """Monotonic time at which `follow` has something to do by itself; infinity if never."""
         limits = self._limits
-        moments = [float("inf")]
+        moments = []
         if self._asked_at:
             moments.append(self._asked_at + LAST_WORD)
         elif self._told_at and limits.grace is not None:
             moments.append(self._told_at + limits.grace)
         elif not self.told and limits.seconds is not None:
             moments.append(self._born + limits.seconds)
-        return min(moments)
+        return min((moment for moment in moments if moment > now), default=float("inf"))

@@ -55,10 +55,17 @@ class Worker:
         try:
             HOOKS.started()
             lifeline.start()
-            self._work()
-            lifeline.join()
+            try:
+                self._work()
+            except BaseException:
+                self._leaving.leave()
+                raise
+            finally:
+                crew.orders.poke()
+                lifeline.join()
             HOOKS.stopped()
         finally:
+            lifeline.leave()
             self._runner.close()
             crew.orders.restore()
         return EXIT_FAILED if lifeline.failure else self._leaving.exit_code
@@ -70,7 +77,6 @@ class Worker:
             self._crew.note(state=State.IDLE, task_id="", deadline=0.0)
             if work.queue.limits.commit_each:
                 self._inbox.flushed()
-        self._crew.orders.poke()
 
     def _begin(self, work: Work) -> None:
         claim = work.held.claim

@@ -42,7 +42,8 @@ class Orders:
             os.set_blocking(fd, False)
         self.stop = Stop.NO
         self.paused = False
-        self._stop_at = 0.0
+        #: when the first TERM or INT came; a second one means now
+        self._insisted_at: float | None = None
         self._previous: dict[int, object] = {}
         self._numbers = {getattr(signal, name): name for name in self.STOPPING + self.PAUSING if hasattr(signal, name)}
 
@@ -98,11 +99,13 @@ class Orders:
             self.paused = False
 
     def _stop(self, name: str) -> None:
+        self.stop = max(self.stop, Stop.GRACEFUL)
+        if name == "SIGQUIT":
+            return  # however often: only TERM and INT mean "now" (P5)
         now = time.monotonic()
-        if self.stop is Stop.NO:
-            self.stop, self._stop_at = Stop.GRACEFUL, now
-        elif name != "SIGQUIT" and now > self._stop_at + SAME:
-            # QUIT twice stays graceful: only TERM and INT mean "now" (P5).
+        if self._insisted_at is None:
+            self._insisted_at = now
+        elif now > self._insisted_at + SAME:
             self.stop = Stop.NOW
 
 

@@ -1,16 +1,24 @@
-"""A store that is away: wait with a capped, jittered back-off; one line when it goes, one when it is back (P15)."""
+"""Stores that are away, each by itself: wait with a capped, jittered back-off (P14, P15).
+
+One line when one goes, one when it is back.
+"""
 
 from __future__ import annotations
 
 import logging
 from random import Random
+from types import TracebackType
+
+from taskqueue.clock import Clock
+from taskqueue.errors import BrokerUnavailable
+from taskqueue.queue import Queue
 
 log = logging.getLogger(__name__)
 FIRST, CAP = 0.1, 5.0
 
 
 class Outage:
-    """Whether the store is away, and when to try it again."""
+    """Whether one store is away, and when to try it again."""
 
     def __init__(self, random: Random | None = None) -> None:
         self._random = random or Random()
@@ -38,3 +46,55 @@ class Outage:
         if self._since is not None:
             log.warning("store back after %.1f s", now - self._since)
             self._since, self._tries, self.until = None, 0, 0.0
+
+
+class Outages:
+    """The outages of all the stores that one worker uses: a database, or a queue's broker that stands by itself."""
+
+    def __init__(self, clock: Clock, random: Random) -> None:
+        self._clock = clock
+        self._random = random
+        self._by_store: dict[object, Outage] = {}
+
+    def of(self, store: object) -> Outage:
+        """The outage of that store: a queue's, or a database's."""
+        key = (store.database or store.broker) if isinstance(store, Queue) else store
+        if key not in self._by_store:
+            self._by_store[key] = Outage(self._random)
+        return self._by_store[key]
+
+    def until(self, store: object) -> float:
+        """Monotonic time before which that store is not asked."""
+        return self.of(store).until
+
+    def away(self, store: object) -> bool:
+        """That store is not to be asked now."""
+        return self._clock.monotonic() < self.until(store)
+
+    @property
+    def on(self) -> bool:
+        """Some store's last try failed."""
+        return any(outage.on for outage in self._by_store.values())
+
+    def weathered(self, store: object) -> _Weathered:
+        """Around what asks that store: that it is away ends the step, and is noted."""
+        return _Weathered(self.of(store), self._clock)
+
+    def worked(self, store: object) -> None:
+        """It answered."""
+        self.of(store).worked(self._clock.monotonic())
+
+
+class _Weathered:
+    def __init__(self, outage: Outage, clock: Clock) -> None:
+        self._outage = outage
+        self._clock = clock
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, _: object, error: BaseException | None, __: TracebackType | None) -> bool:
+        if isinstance(error, BrokerUnavailable):
+            self._outage.failed(self._clock.monotonic(), error)
+            return True
+        return False

@@ -69,6 +69,12 @@ def cancelled(work: Work, *, at: int, started: int | None = None) -> Outcome:
     return _outcome(work, Status.CANCELLED, at=at, started=started, report=codec.encode_report(Report.info(text)))
 
 
+def unstorable(work: Work, outcome: Outcome, *, at: int) -> Outcome:
+    """What to store where the store refuses an outcome for what is in it."""
+    report = Report.error("The task ended, but the store refused its outcome; the worker's log says why.")
+    return _outcome(work, Status.FAILED, at=at, started=outcome.started_at, report=codec.encode_report(report))
+
+
 def not_known_here(work: Work, *, delay: float, since: int, at: int) -> Outcome:
     """No task of that name in this worker: another, newer one may know it (P7)."""
     return _outcome(work, Status.ENQUEUED, at=at, delay=delay, unknown_since=since)

@@ -56,6 +56,7 @@ class Presence:
         with contextlib.suppress(FileNotFoundError):
             self.path.unlink()
         self._let_go()
+        self.scorecard.close()
         self._map.close()
 
     def _let_go(self) -> None:

@@ -64,8 +64,13 @@ class Scorecard:
     def update(self, **changes: Any) -> None:
         """Store the row with these fields changed; from any thread of the worker."""
         with self._lock:
-            assert self.card is not None
-            self.write(msgspec.structs.replace(self.card, **changes))
+            if self.card is not None:
+                self.write(msgspec.structs.replace(self.card, **changes))
+
+    def close(self) -> None:
+        """Write no more: the memory goes away, and another thread may still have something to note."""
+        with self._lock:
+            self.card = None
 
     def write(self, card: Card) -> None:
         """Store the row."""

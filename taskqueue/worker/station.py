@@ -24,16 +24,18 @@ class Station:
         self._dry = False
         self._looks = 0
         self._look_at = 0.0
-        #: the last scan found nothing at all
+        #: the last scan found nothing at all; and when it began (monotonic)
         self.empty = False
+        self.scanned_at = 0.0
 
     def ring(self) -> None:
         """There may be work."""
         self._dry = self.empty = False
         self._looks = 0
 
-    def scanned(self, now: float, *, found: int, short: bool, due_in: float | None) -> None:
-        """A scan came back; `short`: with fewer than were asked for."""
+    def scanned(self, began: float, now: float, *, found: int, short: bool, due_in: float | None) -> None:
+        """A scan that began then came back; `short`: with fewer than were asked for."""
+        self.scanned_at = began
         self._dry = short
         self.empty = short and not found
         self._looks = 0 if found else self._looks + 1

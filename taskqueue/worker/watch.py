@@ -10,6 +10,7 @@ from __future__ import annotations
 import faulthandler
 import logging
 import sys
+import threading
 from collections.abc import Sequence
 
 from taskqueue.clock import Clock
@@ -29,17 +30,20 @@ def margin(lease: float) -> float:
 
 
 class Watch:
-    """Guards one running task at a time."""
+    """Guards one running task at a time. Safe in threads."""
 
     def __init__(self, interrupter: Interrupter, clock: Clock) -> None:
         self._interrupter = interrupter
         self._clock = clock
+        self._lock = threading.Lock()
         self._told = 0
         self._armed = 0.0
+        #: the work that has to end by then, whatever its own limits are
+        self._capped: Work | None = None
         self._cap = float("inf")
 
     def look(self, work: Work | None) -> None:
-        """Tell the task what its time is; called at each step of the lifeline."""
+        """Tell the task what its time is."""
         if work is None or not work.run:
             return
         now = self._clock.monotonic()
@@ -54,44 +58,48 @@ class Watch:
             self._told = work.run
             self._interrupter.interrupt(work.run, reason)
 
-    def next(self, work: Work | None) -> float:
-        """Monotonic time at which `look` has something to do; infinity if never."""
-        if work is None or not work.started:
-            return float("inf")
-        told = self._told == work.run and work.run
-        deadline = work.started + work.timeout if work.timeout and not told else float("inf")
-        return min(deadline, work.lease_end - margin(work.queue.limits.lease) if not told else float("inf"))
-
-    def arm(self, current: Work | None, unstarted: Sequence[Work], *, lease_end: float) -> None:
+    def arm(self, current: Work | None, unstarted: Sequence[Work], *, lease_end: float | None) -> None:
         """Arm the timer in C: for the lease's end, or the earliest hard limit of what runs or may start.
 
-        What is unstarted may start, and take the interpreter with it, before we look again.
+        What is unstarted may start, and take the interpreter with it, before we look again. Disarms where nothing is
+        held.
         """
         now = self._clock.monotonic()
-        limits = [now + work.timeout for work in unstarted if work.timeout]
+        limits = [now + work.timeout + HARD_LIMIT for work in unstarted if work.timeout]
+        if lease_end is not None:
+            limits.append(lease_end)
         if current is not None and current.timeout:
-            limits.append(current.started + current.timeout)
-        self._arm(min(lease_end, self._cap, min(limits, default=lease_end) + HARD_LIMIT))
+            limits.append(current.started + current.timeout + HARD_LIMIT)
+        with self._lock:
+            if current is not None and current is self._capped:
+                limits.append(self._cap)
+            self._arm(min(limits, default=None))
 
     def end_soon(self, work: Work, reason: TaskInterrupt, *, within: float) -> None:
         """Ask the task to stop, and end the process after `within` seconds if it is still there."""
-        self._cap = self._clock.monotonic() + within
-        self._arm(self._cap)
+        with self._lock:
+            before = self._cap if work is self._capped else float("inf")
+            self._capped, self._cap = work, min(before, self._clock.monotonic() + within)
+            self._arm(self._cap)
         self._interrupter.interrupt(work.run, reason)
-
-    def _arm(self, end: float) -> None:
-        # Arming costs 40 us. A timer that is a little early will do, as long as we look again well before it.
-        now = self._clock.monotonic()
-        if self._armed <= end <= self._armed + 1.0 and self._armed > now + 3.0:
-            return
-        self._armed = end
-        faulthandler.dump_traceback_later(max(0.05, end - now), exit=True, file=stderr())
 
     def disarm(self) -> None:
         """Nothing runs and nothing is leased."""
-        if self._armed:
-            self._armed = 0.0
-            faulthandler.cancel_dump_traceback_later()
+        with self._lock:
+            self._arm(None)
+
+    def _arm(self, end: float | None) -> None:
+        if end is None:
+            if self._armed:
+                self._armed = 0.0
+                faulthandler.cancel_dump_traceback_later()
+            return
+        # Arming costs 40 us. A timer that is a little early will do, as long as we look again well before it.
+        now = self._clock.monotonic()
+        if end == self._armed or (self._armed <= end <= self._armed + 1.0 and self._armed > now + 3.0):
+            return
+        self._armed = end
+        faulthandler.dump_traceback_later(max(0.05, end - now), exit=True, file=stderr())
 
 
 def stderr() -> int:

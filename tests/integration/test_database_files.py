@@ -197,6 +197,20 @@ def test_a_database_that_was_deleted_is_not_written_to_in_vain(opened, tmp_path)
     assert queues(opened(path)) == ["news"]
 
 
+def test_a_folder_that_went_away_is_not_made_anew(opened, tmp_path):
+    """A drive that was unmounted comes back with what it holds: nothing may stand in its place."""
+    folder = tmp_path / "drive"
+    folder.mkdir()
+    database = opened(folder / "queue.db")
+    pause(database, "mail")
+    folder.rename(tmp_path / "away")
+    with pytest.raises(BrokerUnavailable):
+        pause(database, "lost")
+    assert not folder.exists()
+    (tmp_path / "away").rename(folder)
+    assert queues(database) == ["mail"]
+
+
 def test_a_database_that_was_restored_is_taken_up(opened, tmp_path):
     path = tmp_path / "queue.db"
     database = opened(path)

@@ -163,3 +163,11 @@ def test_a_report_is_stored_before_the_next_task_where_the_queue_says_so(make_pr
     handles = project.queue.enqueue_many(tasks.log_of_others.bind(str(project.config)) for _ in range(10))
     project.drain()
     assert [h.result() for h in handles] == list(range(10))
+
+
+def test_drain_runs_what_the_last_task_enqueued(project):
+    """A scan that began before the last task ended has not seen what that one left."""
+    project.queue.enqueue(tasks.chain, str(project.ledger), 40)
+    assert project.drain() == 0
+    assert len(project.lines("end")) == 40
+    project.nothing_left()

@@ -125,3 +125,31 @@ def test_a_storm_of_signals_leaves_a_worker_that_works(project):
     eventually(resumed)
     assert handle.result() == 2
     assert worker.stop() == 0
+
+
+def test_the_first_term_after_a_limit_is_the_first(project):
+    """A worker that leaves by itself was not told to hurry: a TERM on top is one, and the task still ends in peace."""
+    gate = project.folder / "gate"
+    handle = project.queue.enqueue(tasks.until, str(project.ledger), str(gate))
+    worker = project.worker("default", "--for", "0.2")
+    project.started(handle)
+    eventually(lambda: not list(project.folder.glob("tasks.db-wake-*")) or worker.process.poll() is None)
+    worker.send("SIGTERM")
+    eventually(lambda: "SIGTERM received: leaving after the current task" in worker.log.read_text())
+    gate.touch()
+    assert worker.wait() == 0
+    assert handle.status() is Status.COMPLETED
+
+
+def test_grace_does_not_hurry_who_leaves_by_itself(make_project):
+    """R19."""
+    project = make_project(grace=0.2)
+    gate = project.folder / "gate"
+    handle = project.queue.enqueue(tasks.until, str(project.ledger), str(gate))
+    project.worker("default", "--for", "0.2")
+    project.started(handle)
+    other = project.worker("other", "--for", "1.5")
+    assert other.wait() == 0, "longer than both"
+    gate.touch()
+    assert handle.wait(20) is Status.COMPLETED
+    assert len(project.lines("start", handle.id)) == 1

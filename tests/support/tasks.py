@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from taskqueue import AbstractTask, Report, Retry, TaskCancelled, context, task
+from taskqueue import AbstractTask, Report, Retry, TaskCancelled, TaskTimeout, context, task
 
 
 def trace(ledger: str, what: str) -> None:
@@ -88,6 +88,24 @@ def stubborn(ledger: str) -> None:
 def too_slow(ledger: str) -> None:
     trace(ledger, "start")
     pause(60)
+
+
+@task(timeout=0.5)
+def slow_and_tells(ledger: str) -> None:
+    trace(ledger, "start")
+    try:
+        pause(60)
+    except TaskTimeout:
+        trace(ledger, "timeout")
+        raise
+
+
+@task
+def chain(ledger: str, links: int) -> None:
+    """Enqueues the next link as the last thing that it does."""
+    trace(ledger, "end")
+    if links > 1:
+        chain.enqueue(ledger, links - 1)
 
 
 @task(timeout=0.3)

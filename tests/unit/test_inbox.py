@@ -112,3 +112,55 @@ def test_flushed_waits_until_all_is_stored(inbox):
     inbox.stored()
     thread.join(5)
     assert not thread.is_alive()
+
+
+def test_a_paused_inbox_hands_out_nothing_until_it_is_resumed(inbox):
+    """P6, although what it holds could not be given back."""
+    inbox.hold(paused=True)
+    inbox.put([work(1)])
+    taken: list[Any] = []
+    thread = threading.Thread(target=lambda: taken.append(inbox.take()))
+    thread.start()
+    thread.join(0.05)
+    assert not taken
+    inbox.hold(paused=False)
+    thread.join(5)
+    assert [one.id for one in taken] == ["1"]
+
+
+def test_what_could_not_be_given_back_is_first_again(inbox):
+    inbox.put([work(1), work(2)])
+    back = inbox.withdraw()
+    inbox.put([work(3)])
+    inbox.restore(back)
+    assert [one.id for one in inbox.ready] == ["1", "2", "3"]
+
+
+def test_only_the_outcomes_of_stores_that_answer_are_collected(inbox):
+    inbox.put([work(1), work(2)])
+    for _ in range(2):
+        taken = inbox.take()
+        inbox.done(taken, SimpleNamespace(id=taken.id))
+    assert [one.id for one, _ in inbox.collect(lambda one: one.id == "2")] == ["2"]
+    assert [one.id for one in inbox.pending] == ["1"]
+    assert not inbox.empty
+
+
+def test_between_two_looks_a_task_is_never_nowhere(inbox):
+    """Who sees nothing held and nothing pending may end the worker."""
+    inbox.put([work(n) for n in range(2000)])
+    done = threading.Event()
+
+    def run() -> None:
+        for _ in range(2000):
+            taken = inbox.take()
+            inbox.done(taken, SimpleNamespace(id=taken.id))
+        done.set()
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    seen_empty = False
+    while not done.is_set():
+        seen_empty = seen_empty or inbox.empty
+    thread.join()
+    assert not seen_empty

@@ -18,7 +18,7 @@ from taskqueue.database.engine import Database
 from taskqueue.errors import BrokerUnavailable
 from taskqueue.keeper import AMNESTY, Keeper
 from taskqueue.message import Lost, Message
-from taskqueue.queue import Held, Queue
+from taskqueue.queue import Held, Limits, Queue
 from taskqueue.status import Status
 from taskqueue.tasklog.entry import Cause
 from taskqueue.tasklog.rds import RdsTaskLogBroker
@@ -50,8 +50,9 @@ class FakeQueue:
 
     database: Database | None = None
 
-    def __init__(self, name: str = "mail", task_log: FakeLog | None = None) -> None:
+    def __init__(self, name: str = "mail", task_log: FakeLog | None = None, *, lease: float = 120.0) -> None:
         self.name = name
+        self.limits = Limits(lease=lease)
         self.task_log = task_log or FakeLog()
         self.calls: list[tuple[Any, ...]] = []
         self.away = False
@@ -231,6 +232,36 @@ def test_leases_that_ended_in_an_outage_are_excused_in_that_store_only(clock):
     clock.advance(1)
     keeper.step()
     assert ("recover", [], None, False) in first.told()
+
+
+def test_a_worker_that_died_in_an_outage_is_excused(clock, queue, stem):
+    """P4: a lease that ended while the store was away takes its worker with it (R3), and that is no task's fault."""
+    keeper = Keeper([queue], clock, stems=[stem])
+    keeper.step()
+    kill_a_worker(stem, task_id="task")
+    queue.away = True
+    for _ in range(int(AMNESTY) + 1):
+        clock.advance(1)
+        with pytest.raises(BrokerUnavailable):
+            keeper.step()
+    queue.away = False
+    queue.told()
+    keeper.step()
+    (bury, *_) = queue.told()
+    assert (bury[1], bury[3]) == (["it"], True)
+
+
+def test_an_outage_as_long_as_a_short_lease_is_excused(clock):
+    queue = FakeQueue(lease=3.0)
+    keeper = Keeper([queue], clock)
+    keeper.step()
+    queue.told()
+    clock.advance(2.5)
+    keeper.step()
+    assert ("recover", [], None, True) in queue.told()
+    clock.advance(1)
+    keeper.step()
+    assert ("recover", [], None, False) in queue.told()
 
 
 # Purging

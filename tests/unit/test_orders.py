@@ -32,7 +32,7 @@ def test_one_signal_stops_gracefully(orders, name):
 
 @pytest.mark.parametrize("second", ["SIGTERM", "SIGINT"])
 def test_a_second_term_or_int_means_now(orders, second):
-    send(orders, "SIGTERM")._stop_at -= SAME + 0.01
+    send(orders, "SIGTERM")._insisted_at -= SAME + 0.01
     assert send(orders, second).stop is Stop.NOW
 
 
@@ -41,7 +41,8 @@ def test_a_stop_that_is_sent_to_the_process_and_its_group_is_one(orders):
 
 
 def test_a_second_quit_stays_graceful(orders):
-    send(orders, "SIGQUIT")._stop_at -= SAME + 0.01
+    assert send(orders, "SIGQUIT", "SIGQUIT").stop is Stop.GRACEFUL
+    send(orders, "SIGTERM")._insisted_at -= SAME + 0.01
     assert send(orders, "SIGQUIT").stop is Stop.GRACEFUL
 
 

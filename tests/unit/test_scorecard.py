@@ -48,3 +48,12 @@ def test_an_update_keeps_the_rest(buffer):
     scorecard.write(Card(incarnation="i", task_id="t", fence=3))
     scorecard.update(leaving=True)
     assert scorecard.read() == Card(incarnation="i", task_id="t", fence=3, leaving=True)
+
+
+def test_a_closed_card_takes_no_more_notes(buffer):
+    """The thread that runs tasks may have one left when the file is gone already."""
+    card = Scorecard(buffer)
+    card.write(Card(incarnation="it", slot="h:1"))
+    card.close()
+    card.update(done=7)
+    assert Scorecard(buffer).read().done == 0
