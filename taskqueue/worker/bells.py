@@ -99,8 +99,9 @@ class _Waiter:
             rang = False
             try:
                 rang = self.station.queue.broker.wait(seconds, interrupt=self._read)
-            except BrokerUnavailable:
-                log.debug("a queue's bell is away", extra={"queue": self.station.queue.name}, exc_info=True)
+            except BrokerUnavailable as error:
+                # The next scan finds that too, and waits for its return.
+                log.debug("a bell cannot be heard: %s", error, extra={"queue": self.station.queue.name})
             finally:
                 with self._change:
                     self._listening = False
