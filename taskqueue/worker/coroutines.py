@@ -49,9 +49,9 @@ class Coroutines:
 
     def close(self) -> None:
         """End the loop and what still runs on it."""
-        if self._runner is not None:
-            self._runner.close()
-            self._runner = None
+        runner, self._runner = self._runner, None
+        if runner is not None:
+            runner.close()
 
 
 def _run_beside(coroutine: Coroutine[Any, Any, Any]) -> Any:

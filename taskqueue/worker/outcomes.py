@@ -11,11 +11,14 @@ from taskqueue.errors import EncodingError
 from taskqueue.report import Report
 from taskqueue.status import Status
 from taskqueue.tasklog.entry import Attempt, Cause, Outcome
+from taskqueue.visible import storable
 from taskqueue.worker.inbox import Work
 
 #: longest traceback in a report, and largest encoded report, in bytes
 MAX_TRACEBACK = 16 * 1024
 MAX_REPORT = 1024 * 1024
+#: longest message of a report that the worker writes, and longest name of an exception's type, in characters
+MAX_MESSAGE, MAX_NAME = 2000, 200
 _OURS = str(Path(__file__).parents[1])
 
 
@@ -27,17 +30,23 @@ def report_of(value: object) -> Report:
 def ended(work: Work, report: Report, *, at: int, started: int | None = None) -> Outcome:
     """The task ran to its end and answered; a report that contains an error means FAILED."""
     try:
-        encoded = codec.encode_report(report)
-        if len(encoded) > MAX_REPORT:
-            raise EncodingError(
-                f"the report has {len(encoded):,} bytes, a task log keeps {MAX_REPORT:,}; store the data elsewhere "
-                "and return a reference"
-            )
-    except EncodingError as error:
-        report = Report.error(f"The task ran to its end, but its result cannot be stored: {error}")
+        encoded = _encoded(report)
+    except Exception as error:  # noqa: BLE001  # the application's own values may do anything when they are looked at
+        what = str(error) if isinstance(error, EncodingError) else exception_report(error).message
+        report = error_report(f"The task ran to its end, but its result cannot be stored: {what}")
         encoded = codec.encode_report(report)
     status = Status.FAILED if report.failed else Status.COMPLETED
     return _outcome(work, status, at=at, started=started, report=encoded)
+
+
+def _encoded(report: Report) -> bytes:
+    encoded = codec.encode_report(report)
+    if len(encoded) > MAX_REPORT:
+        raise EncodingError(
+            f"the report has {len(encoded):,} bytes, a task log keeps {MAX_REPORT:,}; store the data elsewhere "
+            "and return a reference"
+        )
+    return encoded
 
 
 def failed(work: Work, report: Report, *, at: int, started: int | None = None, cause: Cause | None = None) -> Outcome:
@@ -52,6 +61,17 @@ def again(work: Work, report: Report, cause: Cause, *, delay: float, at: int, st
     encoded = codec.encode_report(report)
     attempt = _attempt(work, cause, report.message, at=at, started=started, report=encoded)
     return _outcome(work, Status.ENQUEUED, at=at, started=started, delay=delay, attempt=attempt)
+
+
+def unjudged(work: Work, error: BaseException, *, at: int, started: int) -> Outcome:
+    """The run is over, and `error` kept its worker from telling how. It failed, so that the worker can go on."""
+    said = "The run is over, but what became of it could not be told"
+    try:
+        told = exception_report(error)
+        report = Report.error(f"{said}: {told.message}", told.data)
+        return failed(work, report, at=at, started=started, cause=Cause.ERROR)
+    except BaseException:  # noqa: BLE001  # an error that cannot even be looked at
+        return failed(work, Report.error(f"{said}."), at=at, started=started, cause=Cause.ERROR)
 
 
 def given_up(work: Work, cause: Cause, detail: str, *, at: int, started: int) -> Outcome:
@@ -85,31 +105,28 @@ def frames_of_the_task(error: BaseException) -> TracebackType | None:
 def exception_report(error: BaseException) -> Report:
     """Type, text and traceback of an exception, the traceback capped from its middle (P9)."""
     frames = frames_of_the_task(error)
-    text = _storable("".join(traceback.format_exception(type(error), error, frames)))
+    text = storable("".join(traceback.format_exception(type(error), error, frames)))
     if len(text) > MAX_TRACEBACK:
         half = MAX_TRACEBACK // 2
         text = f"{text[:half]}\n... {len(text) - MAX_TRACEBACK:,} characters left out ...\n{text[-half:]}"
     name = type(error).__qualname__
     module = type(error).__module__
     kind = name if module in ("builtins", "taskqueue.errors") else f"{module}.{name}"
-    message = _capped(_storable(_text(error)))
+    kind = storable(kind, most=MAX_NAME)
+    message = storable(_text(error), most=MAX_MESSAGE)
     return Report.error(f"{kind}: {message}" if message else kind, {"type": kind, "traceback": text})
+
+
+def error_report(text: str) -> Report:
+    """A report of an error that the worker itself has to tell of, in words that any store takes."""
+    return Report.error(storable(text, most=MAX_MESSAGE))
 
 
 def _text(error: BaseException) -> str:
     try:
         return str(error)
-    except Exception as another:  # noqa: BLE001  # an application's own __str__
+    except BaseException as another:  # noqa: BLE001  # an application's own __str__
         return f"(its text cannot be shown: {type(another).__qualname__})"
-
-
-def _storable(text: str) -> str:
-    """Without what no store takes: NUL characters and lone surrogates."""
-    return text.replace("\0", "\\0").encode("utf-8", "backslashreplace").decode()
-
-
-def _capped(text: str, most: int = 2000) -> str:
-    return text if len(text) <= most else f"{text[:most]} ... ({len(text):,} characters)"
 
 
 def _attempt(
@@ -121,7 +138,7 @@ def _attempt(
         fence=claim.fence,
         attempt=claim.attempts + 1,
         cause=cause,
-        detail=detail,
+        detail=storable(detail, most=MAX_MESSAGE),
         worker=work.worker,
         started_at=started,
         ended_at=at,
