@@ -22,21 +22,18 @@ MAX_MESSAGE, MAX_NAME = 2000, 200
 _OURS = str(Path(__file__).parents[1])
 
 
-def report_of(value: object) -> Report:
-    """A task's answer as a report: what is no `Report` is a success with the value as its data."""
-    return value if isinstance(value, Report) else Report.success(data=value)
+def answer(value: object) -> tuple[Report, bytes]:
+    """A task's answer as a report, and its stored form. What is no `Report` is a success with the value as its data.
 
-
-def ended(work: Work, report: Report, *, at: int, started: int | None = None) -> Outcome:
-    """The task ran to its end and answered; a report that contains an error means FAILED."""
+    One that cannot be stored becomes an error which says why.
+    """
+    report = value if isinstance(value, Report) else Report.success(data=value)
     try:
-        encoded = _encoded(report)
+        return report, _encoded(report)
     except Exception as error:  # noqa: BLE001  # the application's own values may do anything when they are looked at
-        what = str(error) if isinstance(error, EncodingError) else exception_report(error).message
-        report = error_report(f"The task ran to its end, but its result cannot be stored: {what}")
-        encoded = codec.encode_report(report)
-    status = Status.FAILED if report.failed else Status.COMPLETED
-    return _outcome(work, status, at=at, started=started, report=encoded)
+        why = str(error) if isinstance(error, EncodingError) else exception_report(error).message
+        report = error_report(f"The task ran to its end, but its result cannot be stored: {why}")
+        return report, codec.encode_report(report)
 
 
 def _encoded(report: Report) -> bytes:
@@ -47,6 +44,12 @@ def _encoded(report: Report) -> bytes:
             "and return a reference"
         )
     return encoded
+
+
+def ended(work: Work, report: Report, encoded: bytes, *, at: int, started: int) -> Outcome:
+    """The task ran to its end and answered; a report that contains an error means FAILED."""
+    status = Status.FAILED if report.failed else Status.COMPLETED
+    return _outcome(work, status, at=at, started=started, report=encoded)
 
 
 def failed(work: Work, report: Report, *, at: int, started: int | None = None, cause: Cause | None = None) -> Outcome:
@@ -61,17 +64,6 @@ def again(work: Work, report: Report, cause: Cause, *, delay: float, at: int, st
     encoded = codec.encode_report(report)
     attempt = _attempt(work, cause, report.message, at=at, started=started, report=encoded)
     return _outcome(work, Status.ENQUEUED, at=at, started=started, delay=delay, attempt=attempt)
-
-
-def unjudged(work: Work, error: BaseException, *, at: int, started: int) -> Outcome:
-    """The run is over, and `error` kept its worker from telling how. It failed, so that the worker can go on."""
-    said = "The run is over, but what became of it could not be told"
-    try:
-        told = exception_report(error)
-        report = Report.error(f"{said}: {told.message}", told.data)
-        return failed(work, report, at=at, started=started, cause=Cause.ERROR)
-    except BaseException:  # noqa: BLE001  # an error that cannot even be looked at
-        return failed(work, Report.error(f"{said}."), at=at, started=started, cause=Cause.ERROR)
 
 
 def given_up(work: Work, cause: Cause, detail: str, *, at: int, started: int) -> Outcome:
@@ -115,6 +107,16 @@ def exception_report(error: BaseException) -> Report:
     kind = storable(kind, most=MAX_NAME)
     message = storable(_text(error), most=MAX_MESSAGE)
     return Report.error(f"{kind}: {message}" if message else kind, {"type": kind, "traceback": text})
+
+
+def unjudged(error: BaseException) -> Report:
+    """The run is over, and `error` kept its worker from finding out how."""
+    said = "The run is over, but what became of it could not be told"
+    try:
+        told = exception_report(error)
+    except BaseException:  # noqa: BLE001  # an error that cannot even be looked at
+        return Report.error(f"{said}.")
+    return Report.error(f"{said}: {told.message}", told.data)
 
 
 def error_report(text: str) -> Report:

@@ -24,6 +24,7 @@ from taskqueue.errors import LeaseLost, Retry, TaskCancelled, TaskQueueError, Ta
 from taskqueue.hooks import HOOKS
 from taskqueue.options import TaskOptions, merge
 from taskqueue.report import Report
+from taskqueue.status import Status
 from taskqueue.tasklog.entry import Cause, Outcome
 from taskqueue.worker import outcomes
 from taskqueue.worker.coroutines import Coroutines
@@ -75,7 +76,7 @@ class Runner:
             value = self._call(work, task)
         except BaseException as error:  # noqa: BLE001  # the one place: whatever a task raises
             return self._judge(work, task, error, started)
-        return self._answered(work, outcomes.report_of(value), started)
+        return self._answered(work, value, started)
 
     def close(self) -> None:
         """Let go of the event loop. What is left on it may raise as it ends, which is only logged."""
@@ -89,9 +90,10 @@ class Runner:
             value = task.invoke()
             return self._coroutines.run(value) if inspect.iscoroutine(value) else value
 
-    def _answered(self, work: Work, report: Report, started: int) -> Outcome:
-        outcome = outcomes.ended(work, report, at=self._clock.micros(), started=started)
-        if report.failed:
+    def _answered(self, work: Work, value: object, started: int) -> Outcome:
+        report, encoded = outcomes.answer(value)
+        outcome = outcomes.ended(work, report, encoded, at=self._clock.micros(), started=started)
+        if outcome.status is Status.FAILED:
             log.warning("task failed: %s", report.message, extra=_facts(work))
             HOOKS.failed(report, None)
         else:
@@ -135,10 +137,11 @@ class Runner:
         return outcomes.failed(work, report, at=at, started=started, cause=cause)
 
     def _unjudged(self, work: Work, error: BaseException, started: int) -> Outcome:
-        outcome = outcomes.unjudged(work, error, at=self._clock.micros(), started=started)
+        report = outcomes.unjudged(error)
         with suppress(BaseException):  # a log handler may be what broke
-            log.critical("what became of the task could not be told", extra=_facts(work), exc_info=error)
-        return outcome
+            log.critical("%s", report.message, extra=_facts(work))
+        at = self._clock.micros()
+        return outcomes.failed(work, report, at=at, started=started, cause=Cause.ERROR)
 
     def _refuse(self, work: Work) -> Outcome:
         """The message cannot be run here (P7)."""
