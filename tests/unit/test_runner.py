@@ -237,7 +237,11 @@ def test_a_delay_that_cannot_be_waited_for_is_the_task_s_own_error(delay):
     assert "raise Retry(delay=float(delay))" in report_of(last).data["traceback"]
 
 
-@pytest.mark.parametrize("delay", [float("inf"), float("nan"), 1e30, 10**400, -1, "x", timedelta.max, [1], object()])
+@pytest.mark.parametrize(
+    "delay",
+    [float("inf"), float("nan"), 1e30, 10**400, -1, "x", timedelta.max, [1], object()],
+    ids=lambda x: str(x)[:20],
+)
 def test_a_delay_that_was_set_past_the_check_is_looked_at_again(delay):
     outcome = end_of(Later(delay))
     assert outcome.status is Status.FAILED
@@ -373,3 +377,28 @@ def test_closing_takes_no_harm_from_what_a_task_left_on_the_loop(caplog):
 
     assert run(leaves_one_behind.bind()).status is Status.COMPLETED
     assert "did not end well" in caplog.text
+
+
+def test_a_coroutine_does_not_go_on_beside_the_next_when_something_else_ended_its_loop():
+    went_on = []
+
+    @task(name="runner.left_in_its_middle")
+    async def left_in_its_middle() -> None:
+        exiting = asyncio.create_task(exits())
+        await asyncio.sleep(0.001)
+        went_on.append(exiting)
+
+    async def exits() -> None:
+        raise SystemExit(3)
+
+    @task(name="runner.next")
+    async def following() -> str:
+        await asyncio.sleep(0.01)
+        return "the next one"
+
+    runner = Runner(SystemClock(), lambda work: Run(work, worker="w", spawn=None, stopping=lambda: False))
+    first, second = (runner.run(work_of(one.bind())) for one in (left_in_its_middle, following))
+    runner.close()
+    assert (first.status, second.status) == (Status.FAILED, Status.COMPLETED)
+    assert "sys.exit(3)" in report_of(first).message
+    assert went_on == []
