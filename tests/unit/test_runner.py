@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -13,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from taskqueue import Report, Retry, Status, TaskCancelled, codec, hooks, task
+from taskqueue import AbstractTask, InvalidArguments, Report, Retry, Status, TaskCancelled, codec, hooks, task
 from taskqueue.clock import SystemClock
 from taskqueue.errors import LeaseLost, TaskTimeout, WorkerStopping
 from taskqueue.message import Delivery
@@ -402,3 +403,30 @@ def test_a_coroutine_does_not_go_on_beside_the_next_when_something_else_ended_it
     assert (first.status, second.status) == (Status.FAILED, Status.COMPLETED)
     assert "sys.exit(3)" in report_of(first).message
     assert went_on == []
+
+
+def test_a_task_whose_making_calls_sys_exit_is_refused_and_does_not_end_the_worker(monkeypatch):
+    """P7: it is made in the thread that all of the worker's leases hang on."""
+
+    class NeedsItsKey(AbstractTask, name="runner.needs_its_key"):
+        key: str | None = "key"
+
+        def __init__(self) -> None:
+            if self.key is None:
+                sys.exit("there is no key")
+
+        def __call__(self) -> None: ...
+
+    made = NeedsItsKey()
+    monkeypatch.setattr(NeedsItsKey, "key", None)
+    outcome = run(made)
+    assert outcome.status is Status.FAILED
+    assert "its code left by SystemExit" in report_of(outcome).message
+
+
+def test_a_refusal_in_odd_words_can_be_stored(quiet):
+    work = work_of(raises.bind())
+    work.decoded, work.problem = None, InvalidArguments("\ud800\0" * 5000)
+    outcome = Runner(SystemClock(), lambda work: None).run(work)
+    assert outcome.status is Status.FAILED
+    assert report_of(outcome).message.startswith("The message was refused: ")
