@@ -21,10 +21,13 @@ from taskqueue.errors import TaskQueueError
 from taskqueue.task.base import AbstractTask
 from taskqueue.task.callback import CallableClass, CallbackTask
 from taskqueue.task.function import TaskFunction, as_task
+from taskqueue.visible import storable
 
 if TYPE_CHECKING:
     from taskqueue.handle import Handle
 
+#: largest number, and longest message, of a progress
+MOST, MAX_MESSAGE = 1e15, 1000
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -135,8 +138,12 @@ class Context:
         return _current.get(None) is not None
 
     def progress(self, done: float, total: float | None = None, message: str = "") -> None:
-        """Say how far the task has come; it is seen in the task log. Cheap: call it as often as you like."""
-        _run().report_progress(done, total, message)
+        """Say how far the task has come; it is seen in the task log. Cheap: call it as often as you like.
+
+        TypeError or ValueError for what is no number, or no text; odd characters in the message are written out.
+        """
+        whole = None if total is None else _number(total, "total")
+        _run().report_progress(_number(done, "done"), whole, _line(message))
 
     @overload
     def create_child(self, task: TaskFunction[P, R], /, *args: P.args, **kwargs: P.kwargs) -> Handle[R]: ...
@@ -163,6 +170,20 @@ class Context:
         """Enqueue many children at once: `create_children(resize.bind(file) for file in files)`."""
         made = [as_task(task) for task in tasks]
         return _run().spawn(made, [None] * len(made)) if made else []
+
+
+def _number(value: object, name: str) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise TypeError(f"context.progress(): {name} is of type {type(value).__name__}; it must be a number")
+    if not -MOST <= value <= MOST:
+        raise ValueError(f"context.progress(): {name} is {value!r:.20}; it must be a number up to {MOST:g}")
+    return int(value) if isinstance(value, int) else float(value)
+
+
+def _line(message: object) -> str:
+    if not isinstance(message, str):
+        raise TypeError(f"context.progress(): message is of type {type(message).__name__}; it must be text")
+    return storable(str.__str__(message), most=MAX_MESSAGE)
 
 
 def _run() -> RunContext:

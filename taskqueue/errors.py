@@ -24,12 +24,15 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from taskqueue.report import Report
 
 EXIT_FAILED, EXIT_USAGE, EXIT_RECYCLE, EXIT_CONFIGURATION = 1, 2, 75, 78
+#: the longest delay that can be asked for, in seconds
+MAX_DELAY = 1e9
 
 
 class TaskQueueError(Exception):
@@ -115,12 +118,31 @@ class TaskFailed(TaskQueueError):
 class Retry(Exception):
     """Raised by a task to be run again: `raise Retry(delay=30)`.
 
-    `delay` is in seconds; None means the task's own back-off.
+    `delay` is in seconds, or a timedelta; None means the task's own back-off. What cannot be waited for is refused with
+    a TypeError or ValueError, which is then the task's own error.
     """
 
-    def __init__(self, message: str = "", *, delay: float | None = None) -> None:
+    delay: float | None = None
+
+    def __init__(self, message: str = "", *, delay: float | timedelta | None = None) -> None:
+        given: object = message
+        if not isinstance(given, str):
+            raise TypeError(
+                f"Retry: its message is of type {type(given).__name__} and must be text; "
+                "seconds to wait are said by name: Retry(delay=30)"
+            )
         super().__init__(message)
-        self.delay = delay
+        self.delay = None if delay is None else delay_in_seconds(delay)
+
+
+def delay_in_seconds(delay: object) -> float:
+    """The seconds of what a `Retry` asks for; TypeError or ValueError says why it cannot be waited for."""
+    seconds: object = delay.total_seconds() if isinstance(delay, timedelta) else delay
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float):
+        raise TypeError(f"Retry: its delay is seconds or a timedelta, not of type {type(delay).__name__}")
+    if not 0 <= seconds <= MAX_DELAY:
+        raise ValueError(f"Retry: its delay is {seconds!r:.20} seconds; it goes from 0 to {MAX_DELAY:g}")
+    return float(seconds)
 
 
 class TaskInterrupt(BaseException):

@@ -76,7 +76,7 @@ class _Around(ExitStack):
 def _guarded(hook: Callable[..., object], *args: Any) -> None:
     try:
         hook(*args)
-    except Exception:  # an application's own code, which must not take the worker with it
+    except BaseException:  # an application's own code, which must not take the worker with it, be it by sys.exit()
         log.exception("hook failed", extra={"hook": getattr(hook, "__qualname__", repr(hook))})
 
 

@@ -53,7 +53,14 @@ class Report(msgspec.Struct, frozen=True, omit_defaults=True):
     failure = error
 
     def with_children(self, *children: Report) -> Report:
-        """A copy with `children` added at the end."""
+        """A copy with `children` added at the end; TypeError for what is no report."""
+        given: tuple[object, ...] = children
+        for child in given:
+            if not isinstance(child, Report):
+                raise TypeError(
+                    f"with_children() takes reports, as Report.info(...) makes them; this is of type "
+                    f"{type(child).__name__}"
+                )
         return msgspec.structs.replace(self, children=(*self.children, *children))
 
     def walk(self) -> Iterator[Report]:
@@ -65,4 +72,4 @@ class Report(msgspec.Struct, frozen=True, omit_defaults=True):
     @property
     def failed(self) -> bool:
         """Whether this report or one below it is an error."""
-        return self.kind is Kind.ERROR or any(child.failed for child in self.children)
+        return self.kind == Kind.ERROR or any(child.failed for child in self.children)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from taskqueue.errors import Retry, TaskInterrupt, TaskTimeout
+from taskqueue.errors import Retry, TaskInterrupt, TaskTimeout, delay_in_seconds
 from taskqueue.options import TaskOptions
 from taskqueue.registry import Definition
 
@@ -13,14 +13,31 @@ BACKOFF, BACKOFF_FACTOR, BACKOFF_MAX = 1.0, 2.0, 600.0
 DEFAULT_RETRY_ON: tuple[type[BaseException], ...] = (Exception, TaskTimeout)
 
 
-def wants_retry(error: BaseException, definition: Definition | None, options: TaskOptions, attempt: int) -> bool:
-    """Whether attempt number `attempt` (from 1), which ended with `error`, is followed by another.
+def failures(attempts: int, crashes: int) -> int:
+    """How many of so many attempts, of which the last one failed, ended by the task's own doing (from 1).
+
+    The others ended with their worker: `max_crashes` limits those, and they use up no retries.
+    """
+    return max(1, attempts - crashes)
+
+
+def asked_delay(error: BaseException) -> float | None:
+    """Seconds after which the task asked to be run again; None if it said nothing of that.
+
+    Looked at once more, because an application's own kind of `Retry` may have set it: raises TypeError or ValueError.
+    """
+    asked = error.delay if isinstance(error, Retry) else None
+    return None if asked is None else delay_in_seconds(asked)
+
+
+def wants_retry(error: BaseException, definition: Definition | None, options: TaskOptions, failure: int) -> bool:
+    """Whether failure number `failure` (from 1) of the task, which was `error`, is followed by another attempt.
 
     `raise Retry` asks for one whatever `retry_on` says, and has no limit unless `retries` sets it.
     """
     if isinstance(error, Retry):
-        return options.retries is None or attempt <= options.retries
-    if attempt > (options.retries or 0):
+        return options.retries is None or failure <= options.retries
+    if failure > (options.retries or 0):
         return False
     if isinstance(error, TaskInterrupt) and not isinstance(error, TaskTimeout):
         return False
@@ -28,8 +45,8 @@ def wants_retry(error: BaseException, definition: Definition | None, options: Ta
     return isinstance(error, DEFAULT_RETRY_ON if retry_on is None else retry_on)
 
 
-def next_delay(options: TaskOptions, attempt: int, random: Callable[[], float]) -> float:
-    """Seconds to wait after attempt number `attempt` (from 1) failed: exponential, capped, with jitter.
+def next_delay(options: TaskOptions, failure: int, random: Callable[[], float]) -> float:
+    """Seconds to wait after failure number `failure` (from 1): exponential, capped, with jitter.
 
     `random` gives numbers from 0 to 1; between half of the time and all of it is waited, so that what failed together
     does not come back together.
@@ -38,7 +55,7 @@ def next_delay(options: TaskOptions, attempt: int, random: Callable[[], float]) 
     factor = BACKOFF_FACTOR if options.backoff_factor is None else options.backoff_factor
     most = BACKOFF_MAX if options.backoff_max is None else options.backoff_max
     try:
-        whole = min(most, base * factor ** (attempt - 1))
+        whole = min(most, base * factor ** (failure - 1))
     except OverflowError:
         whole = most if base else 0.0
     return whole * (0.5 + random() / 2)

@@ -1,4 +1,4 @@
-"""Texts of strangers, safe to show: what would move a cursor, hide words or forge a line is written out."""
+"""Texts of strangers, safe to show and to store: what would move a cursor or forge a line is written out."""
 
 from __future__ import annotations
 
@@ -22,6 +22,12 @@ def visible_lines(text: str) -> str:
 def visible_json(text: str) -> str:
     """JSON that means the same and is safe to show: odd characters, which stand in its strings only, are escaped."""
     return _IN_LINES.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
+def storable(text: str, *, most: int | None = None) -> str:
+    r"""`text` without what a store may refuse, NUL and lone surrogates; cut with a note after `most` characters."""
+    text = text.replace("\0", "\\0").encode("utf-8", "backslashreplace").decode()
+    return text if most is None or len(text) <= most else f"{text[:most]} ... ({len(text):,} characters)"
 
 
 def _escaped(found: re.Match[str]) -> str:

@@ -9,14 +9,15 @@ import msgspec
 from taskqueue import values
 from taskqueue.errors import EncodingError, MessageInvalid
 from taskqueue.registry import Registry
-from taskqueue.report import Report
+from taskqueue.report import Kind, Report
 
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(Report)
 
 
 def encode_report(report: Report) -> bytes:
-    """The report's stored form. EncodingError names the place in its data that cannot be stored."""
+    """The report's stored form. EncodingError names the place in it that cannot be stored."""
+    _checked(report, Report, "it", "a Report")
     try:
         return _encoder.encode(_packed_report(report, "", 0))
     except RecursionError:
@@ -38,15 +39,32 @@ def result_of(report: Report, name: str, registry: Registry) -> Any:
 
 
 def _packed_report(report: Report, path: str, depth: int) -> Report:
+    """A plain report of what JSON knows. Nothing checks what is put into a Report, so that is done here."""
     if depth > values.MAX_DEPTH:
         raise EncodingError(f"the report is nested more than {values.MAX_DEPTH} levels deep")
+    kind = _checked(report.kind, Kind, f"{path}kind", "a Kind, as Report.error(...) and its like set it")
+    text = _checked(report.message, str, f"{path}message", "text; values go into data")
+    below = _checked(report.children, (tuple, list), f"{path}children", "a tuple of reports")
+    message, data = _packed(str.__str__(text), f"{path}message"), _packed(report.data, f"{path}data")
+    children = []
+    for number, child in enumerate(below):
+        place = f"{path}children[{number}]"
+        _checked(child, Report, place, "a Report, as Report.info(...) makes it")
+        children.append(_packed_report(child, f"{place}.", depth + 1))
+    return Report(kind, message, data, tuple(children))
+
+
+def _checked(value: Any, kind: type | tuple[type, ...], place: str, wanted: str) -> Any:
+    if not isinstance(value, kind):
+        raise EncodingError(f"{place} is of type {type(value).__name__}; it must be {wanted}")
+    return value
+
+
+def _packed(value: Any, place: str) -> Any:
     try:
-        data = values.pack(report.data, typed=True)
-        values.pack(report.message)
+        return values.pack(value, typed=True)
     except values.Unfit as unfit:
-        raise EncodingError(f"{path}data{unfit.where}: {unfit.reason}") from None
-    children = [_packed_report(c, f"{path}children[{n}].", depth + 1) for n, c in enumerate(report.children)]
-    return Report(report.kind, report.message, data, tuple(children))
+        raise EncodingError(f"{place}{unfit.where}: {unfit.reason}") from None
 
 
 def _unpacked_report(report: Report) -> Report:

@@ -117,7 +117,10 @@ class Queue:
         junk = [d for d in missing if not self.intake.adopt(d)]
         if ended or junk:
             self.broker.ack([*ended, *junk])
-        if elsewhere:
+        if elsewhere and self.broker.capabilities.immediate:
+            # Nothing can be hidden there, and nothing is lost: the one that runs it holds the other message of it.
+            self.broker.ack(elsewhere)
+        elif elsewhere:
             # Another worker runs it. Looked at again when that one's lease is over, whatever became of it.
             self.broker.release(elsewhere, delay=self.limits.lease)
         adopted = [d for d in missing if d not in junk]

@@ -73,7 +73,7 @@ class TaskLogBroker(Protocol):
         """Dequeued or running -> enqueued for these ids, if the fence given is still theirs; the ids that were.
 
         Those whose cancel was requested end cancelled instead (P12).
-        With a `cause`, an entry that was running keeps an `Attempt` that says so.
+        With a `cause`, an entry that was running keeps an `Attempt` that says so. It counts among no `attempts`.
         """
 
     def lost(self, lost: Sequence[Lost], *, running: Mapping[str, str], max_crashes: Mapping[str, int]) -> list[Lost]:
@@ -82,7 +82,8 @@ class TaskLogBroker(Protocol):
         To be called in the transaction in which the broker recovered them, before anyone can claim them again.
         `running` names the tasks known to have been running when their worker died, with the cause in one line; for
         these, and for what was held singly (`only_one`) and running, a crash is counted. Past the queue's
-        `max_crashes` the entry is failed with a report that names the cause (P4).
+        `max_crashes` the entry is failed with a report that names the cause (P4). A run that ended without being
+        counted so is none of the entry's `attempts`; so `attempts - crashes` are those that ended by themselves.
         """
 
     def cancel_flags(self, ids: Sequence[str]) -> set[str]:

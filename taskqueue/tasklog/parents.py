@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from taskqueue import codec
+from taskqueue.errors import EncodingError, MessageInvalid
 from taskqueue.report import Report
 from taskqueue.status import Status
 from taskqueue.tasklog.store import Change, EntryStore, Head
@@ -54,7 +55,7 @@ def _verdict(store: EntryStore, parent: Head, now: int) -> Change:
 
 def _failed_archived(store: EntryStore, parent_id: str) -> list[str]:
     reports = store.child_reports(parent_id, Status.ARCHIVED)
-    return [i for i, report in reports if report is not None and codec.decode_report(report).failed]
+    return [i for i, encoded in reports if (report := _readable(encoded)) is not None and report.failed]
 
 
 def _failure(failed: int, cancelled: int, total: int, named: Sequence[str]) -> Report:
@@ -68,5 +69,16 @@ def _failure(failed: int, cancelled: int, total: int, named: Sequence[str]) -> R
 
 def _with_child(store: EntryStore, parent: Head, below: Report) -> bytes:
     entry = store.entry(parent.id)
-    own = codec.decode_report(entry.report) if entry is not None and entry.report is not None else None
-    return codec.encode_report(own.with_children(below) if own is not None else below)
+    own = _readable(entry.report) if entry is not None else None
+    try:
+        return codec.encode_report(own.with_children(below) if own is not None else below)
+    except EncodingError:  # read, but not to be written: as little ours as what cannot be read
+        return codec.encode_report(below)
+
+
+def _readable(encoded: bytes | None) -> Report | None:
+    """A stored report; none if nobody can read it, which must not hold up for ever what others wrote in this turn."""
+    try:
+        return codec.decode_report(encoded) if encoded is not None else None
+    except MessageInvalid:
+        return None

@@ -35,8 +35,13 @@ def release(store: EntryStore, claims: Mapping[str, int], *, cause: Cause | None
     held = [head for head in heads.values() if head.status in HELD]
     if cause is not None:
         store.note([_attempt(h, cause, detail, now) for h in held if h.status is Status.RUNNING])
-    conclude(store, [Change(head, returned(head, now)) for head in held], now=now)
+    conclude(store, [Change(h, returned(h, now) | {"attempts": _run_of(h) - 1}) for h in held], now=now)
     return {h.id for h in heads.values() if h.status in HELD or h.status is Status.ENQUEUED}
+
+
+def _run_of(head: Head) -> int:
+    """The number of the run that holds this entry; its start may not have been written yet."""
+    return head.attempts + (head.status is Status.DEQUEUED)
 
 
 class Death(msgspec.Struct, frozen=True):
@@ -79,8 +84,8 @@ def _death(head: Head, one: Lost, running: Mapping[str, str]) -> Death:
 
 def _after(head: Head, death: Death, max_crashes: Mapping[str, int], now: int) -> Change:
     crashes = head.crashes + death.counts
-    # The start of what was running may not have been written yet.
-    attempts = head.attempts + (death.interrupted and head.status is Status.DEQUEUED)
+    # A run that ended by no fault of the task is no attempt, or it would use up one of its retries.
+    attempts = _run_of(head) - (not death.counts)
     counters = {"crashes": crashes, "attempts": attempts}
     if death.counts and crashes > max_crashes.get(head.queue, MAX_CRASHES):
         report = codec.encode_report(_crash_report(death, crashes=crashes, attempts=attempts))
@@ -101,14 +106,14 @@ def _interrupted(changes: Sequence[Change], deaths: Mapping[str, Death], now: in
     for change in changes:
         death = deaths[change.head.id]
         if death.interrupted:
-            yield _attempt(change.head, death.cause, death.detail, now, attempt=change.values["attempts"])
+            yield _attempt(change.head, death.cause, death.detail, now)
 
 
-def _attempt(head: Head, cause: Cause, detail: str, now: int, *, attempt: int | None = None) -> Attempt:
+def _attempt(head: Head, cause: Cause, detail: str, now: int) -> Attempt:
     return Attempt(
         task_id=head.id,
         fence=head.fence,
-        attempt=head.attempts if attempt is None else attempt,
+        attempt=_run_of(head),
         cause=cause,
         detail=detail,
         worker=head.worker,

@@ -111,9 +111,10 @@ class Kit:
         while found:
             found = False
             for queue in list(self._queues.values()):
-                for held in queue.turn([], limit=1, lease=queue.limits.lease, worker=WORKER).held:
-                    found = True
-                    yield queue, held
+                turn = queue.turn([], limit=1, lease=queue.limits.lease, worker=WORKER)
+                # A message that was dropped (its task was cancelled) holds nothing, and more may be due.
+                found = found or not turn.short
+                yield from ((queue, held) for held in turn.held)
 
 
 class _Queues(dict[str, Queue]):

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import inspect
+import logging
 import threading
 from collections.abc import Coroutine
 from typing import Any
 
-from taskqueue.errors import TaskInterrupt
 from taskqueue.worker.interrupt import Interrupter
+
+log = logging.getLogger("taskqueue.task")
 
 
 class Coroutines:
@@ -32,14 +35,24 @@ class Coroutines:
             self._runner = asyncio.Runner()
         try:
             return self._runner.run(self._announced(coroutine), context=contextvars.copy_context())
-        except TaskInterrupt:
-            # Raised before the loop had the coroutine: begin with another loop.
-            coroutine.close()
-            self.close()
-            raise
         except asyncio.CancelledError:
             reason = self._interrupter.reason if self._interrupter else None
             raise reason or RuntimeError("the coroutine was cancelled from inside") from None
+        finally:
+            self._end(coroutine)
+
+    def _end(self, coroutine: Coroutine[Any, Any, Any]) -> None:
+        """Begin with another loop if this one was left before the coroutine's end; it must not go on beside the next.
+
+        So it is when we interrupt it before the loop has it, or when something else on the loop calls `sys.exit()`.
+        """
+        if inspect.getcoroutinestate(coroutine) == inspect.CORO_CLOSED:
+            return
+        try:
+            self.close()
+            coroutine.close()
+        except BaseException:
+            log.exception("a coroutine that was left in its middle did not end well")
 
     async def _announced(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
         task = asyncio.current_task()
@@ -49,9 +62,9 @@ class Coroutines:
 
     def close(self) -> None:
         """End the loop and what still runs on it."""
-        if self._runner is not None:
-            self._runner.close()
-            self._runner = None
+        runner, self._runner = self._runner, None
+        if runner is not None:
+            runner.close()
 
 
 def _run_beside(coroutine: Coroutine[Any, Any, Any]) -> Any:

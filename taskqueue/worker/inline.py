@@ -6,8 +6,9 @@ import threading
 from collections import deque
 
 from taskqueue.clock import Clock
-from taskqueue.queue import Finished, Queue
+from taskqueue.queue import Finished, Held, Queue
 from taskqueue.registry import Registry
+from taskqueue.tasklog.entry import Outcome
 from taskqueue.worker.inbox import Work
 from taskqueue.worker.run import Run, Spawn
 from taskqueue.worker.runner import Runner
@@ -49,11 +50,13 @@ class Inline:
         finished: list[Finished] = []
         while True:
             turn = queue.turn(finished, limit=1, lease=queue.limits.lease, worker=INLINE)
-            if not turn.held:
+            if turn.short:
                 return
-            (held,) = turn.held
-            work = unpack(queue, held, self._registry, worker=INLINE, lease_end=FOREVER)
-            finished = [Finished(held.delivery, runner.run(work))]
+            # None is held where the message was dropped, because no task stands behind it: more may wait.
+            finished = [Finished(held.delivery, self._run(queue, held, runner)) for held in turn.held]
+
+    def _run(self, queue: Queue, held: Held, runner: Runner) -> Outcome:
+        return runner.run(unpack(queue, held, self._registry, worker=INLINE, lease_end=FOREVER))
 
     def _context_of(self, work: Work) -> Run:
         return Run(work, worker=INLINE, spawn=self._spawn, stopping=lambda: False)

@@ -11,31 +11,43 @@ from taskqueue.errors import EncodingError
 from taskqueue.report import Report
 from taskqueue.status import Status
 from taskqueue.tasklog.entry import Attempt, Cause, Outcome
+from taskqueue.visible import storable
 from taskqueue.worker.inbox import Work
 
 #: longest traceback in a report, and largest encoded report, in bytes
 MAX_TRACEBACK = 16 * 1024
 MAX_REPORT = 1024 * 1024
+#: longest message of a report that the worker writes, and longest name of an exception's type, in characters
+MAX_MESSAGE, MAX_NAME = 2000, 200
 _OURS = str(Path(__file__).parents[1])
 
 
-def report_of(value: object) -> Report:
-    """A task's answer as a report: what is no `Report` is a success with the value as its data."""
-    return value if isinstance(value, Report) else Report.success(data=value)
+def answer(value: object) -> tuple[Report, bytes]:
+    """A task's answer as a report, and its stored form. What is no `Report` is a success with the value as its data.
 
-
-def ended(work: Work, report: Report, *, at: int, started: int | None = None) -> Outcome:
-    """The task ran to its end and answered; a report that contains an error means FAILED."""
+    One that cannot be stored becomes an error which says why.
+    """
+    report = value if isinstance(value, Report) else Report.success(data=value)
     try:
-        encoded = codec.encode_report(report)
-        if len(encoded) > MAX_REPORT:
-            raise EncodingError(
-                f"the report has {len(encoded):,} bytes, a task log keeps {MAX_REPORT:,}; store the data elsewhere "
-                "and return a reference"
-            )
-    except EncodingError as error:
-        report = Report.error(f"The task ran to its end, but its result cannot be stored: {error}")
-        encoded = codec.encode_report(report)
+        return report, _encoded(report)
+    except Exception as error:  # noqa: BLE001  # the application's own values may do anything when they are looked at
+        why = str(error) if isinstance(error, EncodingError) else exception_report(error).message
+        report = error_report(f"The task ran to its end, but its result cannot be stored: {why}")
+        return report, codec.encode_report(report)
+
+
+def _encoded(report: Report) -> bytes:
+    encoded = codec.encode_report(report)
+    if len(encoded) > MAX_REPORT:
+        raise EncodingError(
+            f"the report has {len(encoded):,} bytes, a task log keeps {MAX_REPORT:,}; store the data elsewhere "
+            "and return a reference"
+        )
+    return encoded
+
+
+def ended(work: Work, report: Report, encoded: bytes, *, at: int, started: int) -> Outcome:
+    """The task ran to its end and answered; a report that contains an error means FAILED."""
     status = Status.FAILED if report.failed else Status.COMPLETED
     return _outcome(work, status, at=at, started=started, report=encoded)
 
@@ -91,31 +103,38 @@ def frames_of_the_task(error: BaseException) -> TracebackType | None:
 def exception_report(error: BaseException) -> Report:
     """Type, text and traceback of an exception, the traceback capped from its middle (P9)."""
     frames = frames_of_the_task(error)
-    text = _storable("".join(traceback.format_exception(type(error), error, frames)))
+    text = storable("".join(traceback.format_exception(type(error), error, frames)))
     if len(text) > MAX_TRACEBACK:
         half = MAX_TRACEBACK // 2
         text = f"{text[:half]}\n... {len(text) - MAX_TRACEBACK:,} characters left out ...\n{text[-half:]}"
     name = type(error).__qualname__
     module = type(error).__module__
     kind = name if module in ("builtins", "taskqueue.errors") else f"{module}.{name}"
-    message = _capped(_storable(_text(error)))
+    kind = storable(kind, most=MAX_NAME)
+    message = storable(_text(error), most=MAX_MESSAGE)
     return Report.error(f"{kind}: {message}" if message else kind, {"type": kind, "traceback": text})
+
+
+def unjudged(error: BaseException) -> Report:
+    """The run is over, and `error` kept its worker from finding out how."""
+    said = "The run is over, but what became of it could not be told"
+    try:
+        told = exception_report(error)
+    except BaseException:  # noqa: BLE001  # an error that cannot even be looked at
+        return Report.error(f"{said}.")
+    return Report.error(f"{said}: {told.message}", told.data)
+
+
+def error_report(text: str) -> Report:
+    """A report of an error that the worker itself has to tell of, in words that any store takes."""
+    return Report.error(storable(text, most=MAX_MESSAGE))
 
 
 def _text(error: BaseException) -> str:
     try:
         return str(error)
-    except Exception as another:  # noqa: BLE001  # an application's own __str__
+    except BaseException as another:  # noqa: BLE001  # an application's own __str__
         return f"(its text cannot be shown: {type(another).__qualname__})"
-
-
-def _storable(text: str) -> str:
-    """Without what no store takes: NUL characters and lone surrogates."""
-    return text.replace("\0", "\\0").encode("utf-8", "backslashreplace").decode()
-
-
-def _capped(text: str, most: int = 2000) -> str:
-    return text if len(text) <= most else f"{text[:most]} ... ({len(text):,} characters)"
 
 
 def _attempt(
@@ -127,7 +146,7 @@ def _attempt(
         fence=claim.fence,
         attempt=claim.attempts + 1,
         cause=cause,
-        detail=detail,
+        detail=storable(detail, most=MAX_MESSAGE),
         worker=work.worker,
         started_at=started,
         ended_at=at,

@@ -2,6 +2,9 @@
 
 The single `except` for whatever a user's task raises stands here. What was raised *into* the task (`TaskInterrupt`)
 says which of our reasons it was; everything else is the task's own and becomes its report (P9).
+
+Whatever else goes wrong there (a hook, a log handler, a value that cannot even be looked at), the run has an outcome:
+what a worker cannot store or tell would break it, and every other that takes the task after it.
 """
 
 from __future__ import annotations
@@ -9,6 +12,7 @@ from __future__ import annotations
 import inspect
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 from random import Random
 from typing import Any
 
@@ -20,6 +24,7 @@ from taskqueue.errors import LeaseLost, Retry, TaskCancelled, TaskQueueError, Ta
 from taskqueue.hooks import HOOKS
 from taskqueue.options import TaskOptions, merge
 from taskqueue.report import Report
+from taskqueue.status import Status
 from taskqueue.tasklog.entry import Cause, Outcome
 from taskqueue.worker import outcomes
 from taskqueue.worker.coroutines import Coroutines
@@ -47,7 +52,14 @@ class Runner:
         self._random = random or Random()
 
     def run(self, work: Work) -> Outcome:
-        """Run the task and say what is to be written."""
+        """Run the task and say what is to be written. Raises nothing: whatever happens, there is an outcome."""
+        since = self._clock.micros()
+        try:
+            return self._outcome(work)
+        except BaseException as error:  # noqa: BLE001  # not the task's, or it would have been judged
+            return self._unjudged(work, error, since)
+
+    def _outcome(self, work: Work) -> Outcome:
         if work.cancelled:
             return outcomes.cancelled(work, at=self._clock.micros())
         if work.decoded is None:
@@ -64,20 +76,24 @@ class Runner:
             value = self._call(work, task)
         except BaseException as error:  # noqa: BLE001  # the one place: whatever a task raises
             return self._judge(work, task, error, started)
-        return self._answered(work, outcomes.report_of(value), started)
+        return self._answered(work, value, started)
 
     def close(self) -> None:
-        """Let go of the event loop."""
-        self._coroutines.close()
+        """Let go of the event loop. What is left on it may raise as it ends, which is only logged."""
+        try:
+            self._coroutines.close()
+        except BaseException:
+            log.exception("what tasks left on the event loop did not end well")
 
     def _call(self, work: Work, task: DecodedTask) -> Any:
         with HOOKS.around(task.definition.around), self._interrupter.task() as work.run:
             value = task.invoke()
             return self._coroutines.run(value) if inspect.iscoroutine(value) else value
 
-    def _answered(self, work: Work, report: Report, started: int) -> Outcome:
-        outcome = outcomes.ended(work, report, at=self._clock.micros(), started=started)
-        if report.failed:
+    def _answered(self, work: Work, value: object, started: int) -> Outcome:
+        report, encoded = outcomes.answer(value)
+        outcome = outcomes.ended(work, report, encoded, at=self._clock.micros(), started=started)
+        if outcome.status is Status.FAILED:
             log.warning("task failed: %s", report.message, extra=_facts(work))
             HOOKS.failed(report, None)
         else:
@@ -98,14 +114,17 @@ class Runner:
                 return self._failed(work, task, error, started)
 
     def _failed(self, work: Work, task: DecodedTask, error: BaseException, started: int) -> Outcome:
+        try:
+            asked = retry.asked_delay(error)
+        except (TypeError, ValueError) as mistake:  # the task's own, as if its `Retry` had been refused at once
+            return self._failed(work, task, mistake, started)
         report = _report(error)
         at = self._clock.micros()
         cause = Cause.TIMEOUT if isinstance(error, TaskTimeout) else Cause.ERROR
-        attempt = work.held.claim.attempts + 1
-        options = _options(work, task)
-        if retry.wants_retry(error, task.definition, options, attempt):
-            asked = error.delay if isinstance(error, Retry) else None
-            delay = retry.next_delay(options, attempt, self._random.random) if asked is None else asked
+        claim, options = work.held.claim, _options(work, task)
+        failures = retry.failures(claim.attempts + 1, claim.crashes)
+        if retry.wants_retry(error, task.definition, options, failures):
+            delay = retry.next_delay(options, failures, self._random.random) if asked is None else asked
             level, what = (
                 (logging.INFO, "asked to run again") if isinstance(error, Retry) else (logging.WARNING, "failed")
             )
@@ -116,6 +135,13 @@ class Runner:
         log.warning("task failed: %s", report.message, extra=_facts(work), exc_info=shown)
         HOOKS.failed(report, error)
         return outcomes.failed(work, report, at=at, started=started, cause=cause)
+
+    def _unjudged(self, work: Work, error: BaseException, started: int) -> Outcome:
+        report = outcomes.unjudged(error)
+        with suppress(BaseException):  # a log handler may be what broke
+            log.critical("%s", report.message, extra=_facts(work))
+        at = self._clock.micros()
+        return outcomes.failed(work, report, at=at, started=started, cause=Cause.ERROR)
 
     def _refuse(self, work: Work) -> Outcome:
         """The message cannot be run here (P7)."""
@@ -138,12 +164,13 @@ def _options(work: Work, task: DecodedTask) -> TaskOptions:
 
 def _report(error: BaseException) -> Report:
     if isinstance(error, SystemExit):
-        return Report.error(f"the task called sys.exit({error.code!r}); only the task ended, its worker goes on")
+        said = f"the task called sys.exit({error.code!r:.1000}); only the task ended, its worker goes on"
+        return outcomes.error_report(said)
     return outcomes.exception_report(error)
 
 
 def _refusal(problem: TaskQueueError) -> Report:
-    return Report.error(f"The message was refused: {problem}. It is kept with this entry.")
+    return outcomes.error_report(f"The message was refused: {problem}. It is kept with this entry.")
 
 
 def _facts(work: Work) -> dict[str, object]:

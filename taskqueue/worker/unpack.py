@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from taskqueue import codec
-from taskqueue.errors import MessageInvalid, TaskQueueError
+from taskqueue.codec import DecodedTask
+from taskqueue.errors import InvalidArguments, MessageInvalid, TaskQueueError
 from taskqueue.queue import Held, Queue
 from taskqueue.registry import Registry
 from taskqueue.worker.inbox import Work
@@ -13,7 +14,7 @@ def unpack(queue: Queue, held: Held, registry: Registry, *, worker: str, lease_e
     """Decode the message; what is wrong with it becomes the work's `problem` (P7)."""
     cancelled = held.claim.cancel_requested
     try:
-        task = codec.decode(held.delivery.body, registry)
+        task = _decoded(held.delivery.body, registry)
     except TaskQueueError as error:
         name, parent_id, master_status = _header(held.delivery.body)
         return Work(queue, held, worker, name, parent_id, master_status, None, error, 0.0, lease_end, cancelled)
@@ -33,6 +34,13 @@ def unpack(queue: Queue, held: Held, registry: Registry, *, worker: str, lease_e
         lease_end,
         cancelled,
     )
+
+
+def _decoded(body: bytes, registry: Registry) -> DecodedTask:
+    try:
+        return codec.decode(body, registry)
+    except (SystemExit, KeyboardInterrupt, GeneratorExit) as error:
+        raise InvalidArguments(f"its code left by {type(error).__name__} when the worker built the task") from error
 
 
 def _header(body: bytes) -> tuple[str, str | None, bool]:

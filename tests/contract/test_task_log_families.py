@@ -273,3 +273,24 @@ def test_cancelling_a_waiting_parent_by_force_ends_it_with_its_children(story: S
     story.log.cancel([parent.id], force=True)
     assert [story.status(i) for i in (waiting, running)] == [Status.CANCELLED, Status.CANCELLED]
     assert story.status(parent.id) is Status.FAILED
+
+
+UNREADABLE = [b"\xff\xff", b'{"kind":"success","message":{"a":1}}', b'{"kind":"success","data":{"$odd":1}}', b""]
+
+
+@pytest.mark.parametrize("report", UNREADABLE)
+@pytest.mark.parametrize("archived", [False, True])
+def test_a_report_that_cannot_be_read_does_not_hold_up_its_family(
+    story: Story, report: bytes, *, archived: bool
+) -> None:
+    parent = story.running_parent()
+    readable, odd = story.add(parent_id=parent.id), story.add(parent_id=parent.id)
+    story.finish(parent, report=report)
+    story.run(odd, report=report)
+    if archived:
+        story.log.archive([odd])
+    story.run(readable, Status.FAILED)
+    assert story.status(parent.id) is Status.FAILED
+    stored = story.get(parent.id).report
+    assert stored is not None
+    assert codec.decode_report(stored).message == f"1 of 2 children failed: {readable}"

@@ -120,7 +120,22 @@ def test_an_ordered_death_does_not_touch_the_count(story: Story) -> None:
     task = story.add()
     for _ in range(10):
         lose(story, story.begin(task))
-    assert (story.status(task), story.get(task).crashes) == (Status.ENQUEUED, 0)
+    entry = story.get(task)
+    assert (entry.status, entry.crashes, entry.attempts) == (Status.ENQUEUED, 0, 0)
+    assert [a.attempt for a in story.log.attempts(task)] == [1] * 10
+
+
+def test_only_what_a_task_did_itself_is_left_when_crashes_are_taken_from_attempts(story: Story) -> None:
+    """P9: that is what its `retries` are counted by."""
+    task = story.add()
+    lose(story, story.begin(task), running={task: SIGNAL})
+    lose(story, story.begin(task))
+    story.log.release({task: story.begin(task).fence}, cause=Cause.LEASE_LOST, detail="brought back by hand")
+    lose(story, story.begin(task), only_one=True)
+    story.run(task, Status.ENQUEUED)
+    lose(story, story.claim(task))
+    entry = story.get(task)
+    assert (entry.attempts, entry.crashes) == (3, 2)
 
 
 def test_a_crashed_child_that_is_given_up_fails_its_parent(story: Story) -> None:

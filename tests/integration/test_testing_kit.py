@@ -139,6 +139,13 @@ def test_drain_runs_in_order_and_tells_what_ran(kit: Kit) -> None:
     assert kit.drain() == []
 
 
+def test_drain_does_not_end_at_a_task_that_was_cancelled(kit: Kit) -> None:
+    for name in ("first", "second"):
+        mail.enqueue(name).cancel()
+    mail.enqueue("third")
+    assert [one.report.data for one in kit.drain()] == ["sent to third"]
+
+
 def test_drain_runs_what_tasks_enqueue(kit: Kit) -> None:
     sign_up.enqueue("ann")
     kit.drain()

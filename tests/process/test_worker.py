@@ -61,6 +61,28 @@ def test_a_result_that_cannot_be_stored_fails_and_says_so(project):
     assert "its result cannot be stored" in handle.report().message
 
 
+ODD_ENDS = [
+    (tasks.asks_for_ever, (), "ValueError: Retry: its delay is inf seconds; it goes from 0 to 1e+09"),
+    (tasks.asks_for_ever_past_the_check, (), "ValueError: Retry: its delay is nan seconds; it goes from 0 to 1e+09"),
+    (tasks.says_no_text, (), "its result cannot be stored: message is of type dict; it must be text"),
+    (tasks.adds_no_report, (), "TypeError: with_children() takes reports"),
+    (tasks.progresses_oddly, ("nan",), "ValueError: context.progress(): done is nan"),
+]
+
+
+def test_a_worker_survives_whatever_a_task_ends_with_and_the_report_says_what_was_wrong(project):
+    handles = [project.queue.enqueue(odd, *arguments) for odd, arguments, _ in ODD_ENDS]
+    after = project.queue.enqueue(tasks.add, 1, 1)
+    odd_text = project.queue.enqueue(tasks.progresses_oddly, "1")
+    assert project.drain() == 0
+    assert [h.status() for h in handles] == [Status.FAILED] * len(handles)
+    for handle, (_, _, said) in zip(handles, ODD_ENDS, strict=True):
+        assert said in handle.report().message
+    assert after.result() == 2
+    assert odd_text.status() is Status.COMPLETED
+    project.nothing_left()
+
+
 def test_limit_counts_tasks(project):
     handles = [project.queue.enqueue(tasks.add, n, 1) for n in range(5)]
     assert project.worker("default", "--limit", "2").wait() == 0

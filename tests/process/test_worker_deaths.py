@@ -47,6 +47,19 @@ def test_poison_is_contained(project):
     project.nothing_left()
 
 
+def test_a_crash_uses_up_no_retry(project):
+    """P4, P9: one death of its worker, then a failure of its own, which is followed by its one retry."""
+    handle = project.queue.options(retries=1, backoff=0.01).enqueue(tasks.crashes_then_fails, str(project.ledger))
+    project.worker("default", "--drain").wait()
+    worker = project.worker()
+    assert handle.wait(20) is Status.FAILED
+    assert worker.stop() == 0
+    assert len(project.lines("start", handle.id)) == 3
+    assert [a.cause.value for a in project.queue.task_log.attempts(handle.id)] == ["crash", "retry", "error"]
+    entry = project.queue.task_log.get(handle.id)
+    assert (entry.attempts, entry.crashes) == (3, 1)
+
+
 def test_a_dead_parent_s_rerun_doubles_no_child(project):
     """R11."""
     handle = project.queue.enqueue(tasks.parent_that_dies_once, 5, str(project.ledger))

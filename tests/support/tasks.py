@@ -151,6 +151,48 @@ def unstorable() -> object:
 
 
 @task
+def asks_for_ever() -> None:
+    raise Retry("never", delay=float("inf"))
+
+
+class NeverAgain(Retry):
+    """Sets what `Retry` would have refused."""
+
+    def __init__(self) -> None:
+        super().__init__("never")
+        self.delay = float("nan")
+
+
+@task
+def asks_for_ever_past_the_check() -> None:
+    raise NeverAgain
+
+
+@task
+def says_no_text() -> Report:
+    return Report.success({"a": 1})  # type: ignore[arg-type]  # what is tested
+
+
+@task
+def adds_no_report() -> Report:
+    return Report.success().with_children("text")  # type: ignore[arg-type]  # what is tested
+
+
+@task
+def progresses_oddly(value: str) -> None:
+    context.progress(float(value), message="photo \ud800.jpg")
+
+
+@task
+def crashes_then_fails(ledger: str) -> None:
+    """Dies with its worker at its first run, and fails by itself at the others."""
+    trace(ledger, "start")
+    if len([line for line in Path(ledger).read_text().splitlines() if context.id in line]) == 1:
+        os.kill(os.getpid(), signal.SIGKILL)
+    raise ValueError("no luck")
+
+
+@task
 def parent(children: int, ledger: str) -> str:
     trace(ledger, "start")
     context.create_children(traced.bind(ledger) for _ in range(children))

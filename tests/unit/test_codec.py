@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import enum
 from typing import Any
 
 import msgspec
@@ -296,3 +297,46 @@ def test_typed_arguments_make_a_task() -> None:
     upload = REGISTRY.get(f"{__name__}:Upload").create({"file": "f"})
     assert isinstance(upload, Upload)
     assert upload.parameters == {"file": "f"}
+
+
+class Loud(Report):
+    volume: int = 11
+
+
+ODD_REPORTS = [
+    ({"a": 1}, "it is of type dict"),
+    (Report.success({"a": 1}), "message is of type dict"),  # type: ignore[arg-type]  # what is tested
+    (Report("error"), "kind is of type str"),  # type: ignore[arg-type]  # what is tested
+    (Report(Kind.INFO, children="text"), "children is of type str"),  # type: ignore[arg-type]  # what is tested
+    (Report(Kind.INFO, children=("text",)), r"children\[0\] is of type str"),  # type: ignore[arg-type]  # what is tested
+    (
+        Report.info().with_children(Report.info(), Report.info(None)),  # type: ignore[arg-type]  # what is tested
+        r"children\[1\]\.message is of type NoneType",
+    ),
+    (Report.info("\ud800"), "message: it has half a surrogate pair"),
+    (Loud(Kind.INFO, data=object()), "data: "),
+]
+
+
+@pytest.mark.parametrize(("report", "said"), ODD_REPORTS)
+def test_what_is_no_proper_report_is_refused_by_its_place(report: Report, said: str) -> None:
+    with pytest.raises(EncodingError, match=said):
+        codec.encode_report(report)
+
+
+class Word(enum.StrEnum):
+    DONE = "done"
+
+
+def test_a_report_of_an_application_s_own_kind_is_stored_as_a_plain_one() -> None:
+    stored = codec.encode_report(Loud(Kind.INFO, Word.DONE, children=[Report.info("below")], volume=12))  # type: ignore[arg-type]  # a list does as well
+    assert codec.decode_report(stored) == Report.info("done").with_children(Report.info("below"))
+
+
+def test_only_reports_stand_below_a_report() -> None:
+    with pytest.raises(TypeError, match="takes reports"):
+        Report.info().with_children("text")  # type: ignore[arg-type]  # what is tested
+
+
+def test_a_report_that_is_an_error_by_word_alone_counts_as_one() -> None:
+    assert Report("error").failed  # type: ignore[arg-type]  # what is tested

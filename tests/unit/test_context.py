@@ -56,6 +56,36 @@ def test_progress_goes_to_the_worker(run: Run) -> None:
     assert run.said == [(3, None, ""), (4, 10, "half way")]
 
 
+ODD_PROGRESS = [
+    ({"done": "3"}, TypeError, "done is of type str; it must be a number"),
+    ({"done": None}, TypeError, "done is of type NoneType"),
+    ({"done": True}, TypeError, "done is of type bool"),
+    ({"done": float("nan")}, ValueError, "done is nan"),
+    ({"done": 1, "total": float("inf")}, ValueError, "total is inf"),
+    ({"done": 1, "total": 10**400}, ValueError, "total is 1000"),
+    ({"done": 1, "total": "7"}, TypeError, "total is of type str"),
+    ({"done": 1, "message": b"photos"}, TypeError, "message is of type bytes; it must be text"),
+    ({"done": 1, "message": None}, TypeError, "message is of type NoneType"),
+]
+
+
+@pytest.mark.parametrize(("said", "error", "text"), ODD_PROGRESS, ids=[text for _, _, text in ODD_PROGRESS])
+def test_a_progress_that_is_none_is_an_error_in_the_task(
+    run: Run, said: dict[str, Any], error: type[Exception], text: str
+) -> None:
+    with pytest.raises(error, match=text):
+        context.progress(**said)
+    assert run.said == []
+
+
+def test_a_progress_s_odd_text_is_made_storable(run: Run) -> None:
+    """File names are what is told most often, and they may hold anything."""
+    context.progress(1, message="photo \ud800\0.jpg")
+    context.progress(2, message="x" * 100_000)
+    assert run.said[0] == (1, None, r"photo \ud800\0.jpg")
+    assert len(run.said[1][2]) < 1100
+
+
 @pytest.mark.usefixtures("run")
 def test_children_are_created_from_calls_and_tasks() -> None:
     assert context.create_child(resize, "a", key="of the function") == ({"file": "a", "key": "of the function"}, None)

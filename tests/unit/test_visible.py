@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from taskqueue.visible import visible, visible_json, visible_lines
+from taskqueue.visible import storable, visible, visible_json, visible_lines
 
 
 @pytest.mark.parametrize(
@@ -40,3 +40,11 @@ def test_json_means_the_same_and_moves_no_cursor(value):
     shown = visible_json(json.dumps(value, ensure_ascii=False, indent=1))
     assert json.loads(shown) == value
     assert not {"\x1b", "\x9b", "\u202e"} & set(shown)
+
+
+@given(st.text(st.characters(exclude_categories=())))
+def test_whatever_it_is_can_be_stored(text: str) -> None:
+    stored = storable(text, most=10)
+    assert "\0" not in stored
+    assert stored.encode().decode() == stored
+    assert len(stored) < 50
