@@ -2,7 +2,8 @@
 
 A signal to the main thread is the only way that also ends a `time.sleep` or a blocking `recv`; an asynchronous
 exception would wait for the next bytecode. The handler raises only while `running` says that the task's own code runs
-(R17), and only for the run that was meant. SIGURG, because it is ignored by default and nothing else wants it.
+(R17), and only for the run that was meant. Where the task is inside a step of our stores, `SHIELD` keeps the exception
+until that step has ended. SIGURG, because it is ignored by default and nothing else wants it.
 
 A coroutine is cancelled on its loop instead.
 """
@@ -17,6 +18,7 @@ from contextlib import contextmanager
 from types import FrameType
 
 from taskqueue.errors import TaskInterrupt
+from taskqueue.shield import SHIELD
 
 SIGNAL = getattr(signal, "SIGURG", None)
 
@@ -46,6 +48,8 @@ class Interrupter:
         finally:
             self._running = False
             self._coroutine = None
+            if (reason := self.reason) is not None:
+                SHIELD.drop(reason)
 
     def on_loop(self, loop: asyncio.AbstractEventLoop, task: asyncio.Task[object]) -> None:
         """The present run is this coroutine: cancel it rather than raise."""
@@ -78,7 +82,9 @@ class Interrupter:
         reason = self.reason
         if reason is not None and self._running and self._coroutine is None:
             self._running = False
-            raise reason
+            if not SHIELD.depth:
+                raise reason
+            SHIELD.pending = reason
 
 
 def _main_thread() -> int:
