@@ -18,6 +18,7 @@ from taskqueue.ids import child_id, new_id
 from taskqueue.message import Message
 from taskqueue.options import EnqueueOptions
 from taskqueue.queue import Parent, Queue
+from taskqueue.shield import SHIELD
 from taskqueue.task.base import AbstractTask, NamedTask
 from taskqueue.task.callback import CallableClass, CallbackTask
 from taskqueue.task.function import TaskFunction, as_task
@@ -215,6 +216,7 @@ class QueueDispatcher(Enqueuer):
         queues = list(by_queue)
         with ExitStack() as together:
             for database in _databases(queues, connection):
+                together.enter_context(SHIELD())
                 together.enter_context(database.join(connection) if connection is not None else database.begin())
             for queue in queues:
                 queue.enqueue(by_queue[queue], parent=parent, joined=connection is not None)

@@ -26,6 +26,7 @@ from taskqueue.database.schema import tables
 from taskqueue.database.transaction import Transaction
 from taskqueue.errors import BrokerUnavailable, ConfigurationError, TaskQueueError
 from taskqueue.masking import mask_url
+from taskqueue.shield import SHIELD
 
 __all__ = ["Database", "StoreBusy", "Transaction"]
 
@@ -36,7 +37,8 @@ class Database:
     """A database that holds our tables. Opens nothing until it is used. Safe in threads and after a fork.
 
     `timeout` is how long, in seconds, a write waits for its turn. Raises ConfigurationError for a URL that cannot be.
-    Every other method raises BrokerUnavailable if the database does not answer.
+    Every other method raises BrokerUnavailable if the database does not answer. What is raised into a running task is
+    raised after its step, never inside it (`SHIELD`).
     """
 
     def __init__(
@@ -71,9 +73,10 @@ class Database:
             with outer.part():
                 yield outer
             return
-        joined = process.joined.get(thread)
-        with self._joined_step(process, joined) if joined else self._own_step(self._prepared()) as transaction:
-            yield transaction
+        with SHIELD():
+            joined = process.joined.get(thread)
+            with self._joined_step(process, joined) if joined else self._own_step(self._prepared()) as transaction:
+                yield transaction
 
     @contextmanager
     def read(self) -> Iterator[sa.Connection]:
@@ -86,7 +89,7 @@ class Database:
             with self._failures.translated():
                 yield present
         else:
-            with self._connection(self._prepared()) as connection:
+            with SHIELD(), self._connection(self._prepared()) as connection:
                 yield connection
 
     @contextmanager
@@ -97,18 +100,8 @@ class Database:
         database; any other is refused (ConfigurationError). Nothing is committed here: that is its owner's to do.
         """
         process, thread = self._process, threading.get_ident()
-        if thread in process.open:
-            raise ConfigurationError(f"{self.name}: this thread has a transaction open and cannot join another")
-        try:
-            self._prepared()
-        except StoreBusy as error:
-            # Most likely by the very transaction that is to be joined.
-            raise BrokerUnavailable(f"{error}. Tables are created outside of it: run `taskqueue init`") from error
-        with self._failures.translated():
-            theirs = joining.connection_of(connection)
-            if not self.dialect.same_database(theirs):
-                other = theirs.engine.url.render_as_string(hide_password=True)
-                raise ConfigurationError(f"the connection given leads to {other}, but the queue is in {self.name}")
+        with SHIELD():
+            theirs = self._joinable(process, connection)
         before = process.joined.get(thread)
         if before not in (None, theirs):
             raise ConfigurationError(f"{self.name}: this thread has joined another transaction already")
@@ -135,12 +128,14 @@ class Database:
 
     def initialize(self) -> None:
         """Create or upgrade our tables and touch nothing else (P17). Raises SchemaMismatch if they are too new."""
-        self._process.ready = False
-        self._prepared(upgrading=True)
+        with SHIELD():
+            self._process.ready = False
+            self._prepared(upgrading=True)
 
     def close(self) -> None:
         """Let go of all connections. The next use opens new ones."""
-        self._process.close()
+        with SHIELD():
+            self._process.close()
 
     # Steps
 
@@ -176,6 +171,22 @@ class Database:
                 finally:
                     process.open.pop(thread, None)
         joining.after_commit(connection, transaction.callbacks)
+
+    def _joinable(self, process: Process, connection: Any) -> sa.Connection:
+        """The application's connection, which leads to this very database."""
+        if threading.get_ident() in process.open:
+            raise ConfigurationError(f"{self.name}: this thread has a transaction open and cannot join another")
+        try:
+            self._prepared()
+        except StoreBusy as error:
+            # Most likely by the very transaction that is to be joined.
+            raise BrokerUnavailable(f"{error}. Tables are created outside of it: run `taskqueue init`") from error
+        with self._failures.translated():
+            theirs = joining.connection_of(connection)
+            if not self.dialect.same_database(theirs):
+                other = theirs.engine.url.render_as_string(hide_password=True)
+                raise ConfigurationError(f"the connection given leads to {other}, but the queue is in {self.name}")
+        return theirs
 
     @contextmanager
     def _connection(self, process: Process) -> Iterator[sa.Connection]:

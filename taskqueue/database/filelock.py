@@ -39,12 +39,14 @@ class FileLock:
 
     def __init__(self, database: str) -> None:
         self.held = False
+        self._asked = False
         self._queue = _Gate(f"{database}-lock", database)
         self._turn = _Gate(f"{database}-turn", database)
 
     def acquire(self, timeout: float) -> bool:
         """Wait for our turn, `timeout` seconds at most; False if it did not come."""
         deadline = time.monotonic() + timeout
+        self._asked = True
         if not self._queue.acquire(deadline):
             return False
         try:
@@ -56,9 +58,11 @@ class FileLock:
 
     def release(self) -> None:
         """Give the turn to the next; harmless if it is not ours."""
-        if self.held:
-            self.held = False
+        # Not by `held`: an exception may have come between the lock and the note that it is held.
+        if self._asked:
             self._turn.release()
+            self._queue.release()
+            self.held = self._asked = False
 
     def close(self) -> None:
         """Let go of everything."""
@@ -92,7 +96,8 @@ class _Gate:
         return True
 
     def release(self) -> None:
-        _unlock(self._descriptor)
+        if self._descriptor in _descriptors:
+            _unlock(self._descriptor)
 
     def close(self) -> None:
         _close(self._descriptor)
@@ -107,6 +112,7 @@ class _Gate:
             return False
         waiter = _Waiter(self._descriptor)
         try:
+            waiter.start()
             if waiter.wait(timeout):
                 return True
         except BaseException:
@@ -132,6 +138,8 @@ class _Waiter:
         self._answer.acquire()
         self._decision = threading.Lock()
         self._locked = self._given_up = False
+
+    def start(self) -> None:
         threading.Thread(target=self._run, name="taskqueue-lock", daemon=True).start()
 
     def wait(self, timeout: float) -> bool:

@@ -2,21 +2,29 @@
 
 A signal to the main thread is the only way that also ends a `time.sleep` or a blocking `recv`; an asynchronous
 exception would wait for the next bytecode. The handler raises only while `running` says that the task's own code runs
-(R17), and only for the run that was meant. SIGURG, because it is ignored by default and nothing else wants it.
+(R17), and only for the run that was meant. Where the task is inside a step of our stores, `SHIELD` keeps the exception
+until that step has ended. SIGURG, because it is ignored by default and nothing else wants it.
 
-A coroutine is cancelled on its loop instead.
+A coroutine is cancelled on its loop instead. A child that the task forks is never interrupted, and ends with the task.
 """
 
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
+import sys
 import threading
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
 from taskqueue.errors import TaskInterrupt
+from taskqueue.shield import SHIELD
+from taskqueue.worker.forked import end_child
+
+_installed: weakref.WeakSet[Interrupter] = weakref.WeakSet()
 
 SIGNAL = getattr(signal, "SIGURG", None)
 
@@ -27,6 +35,7 @@ class Interrupter:
     def __init__(self) -> None:
         self._run = 0
         self._running = False
+        self._forked = False
         self._wanted: tuple[int, TaskInterrupt] | None = None
         self._coroutine: tuple[asyncio.AbstractEventLoop, asyncio.Task[object]] | None = None
 
@@ -34,6 +43,7 @@ class Interrupter:
         """Set the handler; main thread only."""
         if SIGNAL is not None and threading.current_thread() is threading.main_thread():
             signal.signal(SIGNAL, self._handle)
+            _installed.add(self)
 
     @contextmanager
     def task(self) -> Iterator[int]:
@@ -46,6 +56,10 @@ class Interrupter:
         finally:
             self._running = False
             self._coroutine = None
+            if self._forked:
+                end_child(sys.exc_info()[1])
+            if (reason := self.reason) is not None:
+                SHIELD.drop(reason)
 
     def on_loop(self, loop: asyncio.AbstractEventLoop, task: asyncio.Task[object]) -> None:
         """The present run is this coroutine: cancel it rather than raise."""
@@ -78,10 +92,27 @@ class Interrupter:
         reason = self.reason
         if reason is not None and self._running and self._coroutine is None:
             self._running = False
-            raise reason
+            if not SHIELD.depth:
+                raise reason
+            SHIELD.pending = reason
+
+    def after_fork_in_child(self) -> None:
+        """Only the parent's task is meant; and nothing of the worker may run behind the child's."""
+        self._running, self._forked = False, True
+        if SIGNAL is not None and signal.getsignal(SIGNAL) == self._handle:
+            signal.signal(SIGNAL, signal.SIG_DFL)
 
 
 def _main_thread() -> int:
     ident = threading.main_thread().ident
     assert ident is not None
     return ident
+
+
+def _after_fork_in_child() -> None:
+    for interrupter in list(_installed):
+        interrupter.after_fork_in_child()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)

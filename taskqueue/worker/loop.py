@@ -8,11 +8,13 @@ Everything else (leases, reports, signals, limits) is the lifeline's.
 from __future__ import annotations
 
 import logging
+import os
 import sys
 
 from taskqueue.errors import EXIT_FAILED
 from taskqueue.hooks import HOOKS
 from taskqueue.worker.crew import Crew
+from taskqueue.worker.forked import end_child
 from taskqueue.worker.inbox import Inbox, Work
 from taskqueue.worker.leaving import Leaving, Limits
 from taskqueue.worker.lifeline import Lifeline
@@ -71,9 +73,13 @@ class Worker:
         return EXIT_FAILED if lifeline.failure else self._leaving.exit_code
 
     def _work(self) -> None:
+        pid = os.getpid()
         while (work := self._inbox.take()) is not None:
             self._begin(work)
-            self._inbox.done(work, self._runner.run(work))
+            outcome = self._runner.run(work)
+            if os.getpid() != pid:
+                end_child(None)  # forked in a hook: a child's task itself never comes back
+            self._inbox.done(work, outcome)
             self._crew.note(state=State.IDLE, task_id="", deadline=0.0)
             if work.queue.limits.commit_each:
                 self._inbox.flushed()

@@ -3,6 +3,9 @@
 Signal handlers do nothing. `signal.set_wakeup_fd` puts the signal's number into the pipe; the lifeline reads it and
 acts, while the task thread goes on with its task. The kernel does not order signals: what counts is the state that
 they leave.
+
+All of it is this process' own. A child that a task forks gets its signals back: else a TERM to the child would be lost
+on it, and stop the worker by the shared pipe.
 """
 
 from __future__ import annotations
@@ -14,10 +17,14 @@ import select
 import signal
 import threading
 import time
+import weakref
 from types import FrameType
 
 #: a stop that comes so soon after another, in seconds, is the same one: some send it to the process and to its group
 SAME = 0.25
+
+
+_installed: weakref.WeakSet[Orders] = weakref.WeakSet()
 
 
 class Stop(enum.IntEnum):
@@ -52,6 +59,11 @@ class Orders:
         """Readable when something happened."""
         return self._read
 
+    @property
+    def signals(self) -> set[int]:
+        """The numbers of those that were taken over."""
+        return set(self._previous)
+
     def install(self) -> None:
         """Take the signals over; main thread only."""
         if threading.current_thread() is not threading.main_thread():
@@ -59,15 +71,20 @@ class Orders:
         for number in self._numbers:
             self._previous[number] = signal.signal(number, _do_nothing)
         signal.set_wakeup_fd(self._write, warn_on_full_buffer=False)
+        _installed.add(self)
 
     def restore(self) -> None:
-        """Give the signals back and close the pipe."""
+        """Give the signals back and close the pipe. From then on `poke` and `wait` do no harm."""
+        _installed.discard(self)
         if self._previous:
             signal.set_wakeup_fd(-1)
             for number, handler in self._previous.items():
                 signal.signal(number, handler)  # type: ignore[arg-type]  # as signal.signal gave it
-        os.close(self._read)
-        os.close(self._write)
+            self._previous = {}
+        ends, self._read, self._write = (self._read, self._write), -1, -1
+        for fd in ends:
+            if fd >= 0:
+                os.close(fd)
 
     def poke(self) -> None:
         """Wake the lifeline. From any thread."""
@@ -77,10 +94,12 @@ class Orders:
 
     def wait(self, seconds: float) -> None:
         """Sleep until poked or told something."""
-        select.select([self._read], [], [], max(0.0, seconds))
+        select.select([self._read] if self._read >= 0 else [], [], [], max(0.0, seconds))
 
     def obey(self) -> list[str]:
         """Read the pipe and follow it; the names of the signals that came."""
+        if self._read < 0:
+            return []
         try:
             raw = os.read(self._read, 65536)
         except BlockingIOError:
@@ -111,3 +130,33 @@ class Orders:
 
 def _do_nothing(_signal: int, _frame: FrameType | None) -> None:
     """The pipe has it."""
+
+
+# Forks. What is sent to a child before it has its signals back (`Process.terminate` right after `start`) must wait, or
+# it would still go into the pipe.
+
+_masks: dict[int, set[int]] = {}
+
+
+def _before_fork() -> None:
+    if _installed:
+        # Kept before it changes: a task may be interrupted in between.
+        _masks[threading.get_ident()] = set(signal.pthread_sigmask(signal.SIG_BLOCK, ()))
+        signal.pthread_sigmask(signal.SIG_BLOCK, {number for orders in list(_installed) for number in orders.signals})
+
+
+def _after_fork_in_child() -> None:
+    for orders in list(_installed):
+        orders.restore()
+    _unblock()
+    _masks.clear()
+
+
+def _unblock() -> None:
+    mask = _masks.pop(threading.get_ident(), None)
+    if mask is not None:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_before_fork, after_in_parent=_unblock, after_in_child=_after_fork_in_child)

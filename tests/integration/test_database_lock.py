@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -137,6 +138,37 @@ def test_a_forked_child_keeps_no_lock_alive(path):
     assert lock.acquire(5)
     """
     run(program, path)
+
+
+def test_what_was_interrupted_while_it_locked_can_be_let_go(path, lock):
+    other, moments = FileLock(path), 0
+
+    def interrupted(moment: int) -> bool:
+        def count(*_):
+            nonlocal moment
+            moment -= 1
+            if moment < 0:
+                sys.settrace(None)
+                raise KeyboardInterrupt
+            return count
+
+        sys.settrace(count)
+        try:
+            lock.acquire(1)
+        except KeyboardInterrupt:
+            return True
+        finally:
+            sys.settrace(None)
+        return False
+
+    while interrupted(moments):
+        moments += 1
+        lock.release()
+        lock.release()
+        assert other.acquire(0), f"moment {moments}"
+        other.release()
+    assert moments > 10
+    other.close()
 
 
 def test_side_files_are_as_private_as_the_database(path):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import ctypes
+import multiprocessing
 import os
 import signal
 import threading
@@ -212,6 +214,65 @@ def parent_that_dies_once(children: int, ledger: str) -> str:
 def parent_of_a_failure(ledger: str) -> str:
     context.create_child(fails)
     return "one child"
+
+
+def until_a_signal() -> None:
+    """What a forked child does: a quarter of a minute at most, whatever else goes wrong."""
+    signal.alarm(15)
+    while True:
+        signal.pause()
+
+
+def exit_code_of(child: int) -> int:
+    """Of a forked child; minus the signal that ended it."""
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+@task
+def forks(ledger: str) -> int:
+    child = os.fork()
+    if not child:
+        trace(ledger, "child")
+        until_a_signal()
+    return exit_code_of(child)
+
+
+@task
+def forks_in_a_thread(ledger: str) -> int:
+    codes: list[int] = []
+    inside = contextvars.copy_context()
+    thread = threading.Thread(target=lambda: codes.append(inside.run(forks, ledger)))
+    thread.start()
+    thread.join()
+    return codes[0]
+
+
+@task
+def forks_and_terminates_at_once(times: int) -> list[int | None]:
+    fork = multiprocessing.get_context("fork")
+    codes = []
+    for _ in range(times):
+        child = fork.Process(target=until_a_signal)
+        child.start()
+        child.terminate()
+        child.join()
+        codes.append(child.exitcode)
+    return codes
+
+
+@task
+def both_come_back(ledger: str, how: str) -> int:
+    """The child leaves the task too."""
+    child = os.fork()
+    if child:
+        trace(ledger, "start")
+        return exit_code_of(child)
+    signal.alarm(15)
+    if how == "raise":
+        raise ValueError("the child's")
+    if how == "exit":
+        raise SystemExit(3)
+    return -1
 
 
 @task

@@ -71,3 +71,13 @@ def test_the_handlers_that_were_there_come_back():
     orders.install()
     orders.restore()
     assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_orders_that_were_given_back_can_be_poked_and_waited_for():
+    orders = Orders()
+    orders.install()
+    orders.restore()
+    orders.poke()
+    orders.wait(0.01)
+    assert orders.obey() == []
+    orders.restore()

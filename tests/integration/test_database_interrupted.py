@@ -1,0 +1,117 @@
+"""A task that is interrupted inside of our store leaves nothing locked, open or half done (R17)."""
+
+from __future__ import annotations
+
+import sqlite3
+
+from tests.support.programs import run
+
+PROGRAM = """
+import random, sqlite3, sys, threading, time
+import sqlalchemy as sa
+from taskqueue.database.engine import Database
+from taskqueue.database.filelock import FileLock
+from taskqueue.errors import TaskTimeout
+from taskqueue.shield import SHIELD
+from taskqueue.worker.interrupt import Interrupter
+
+path, times = sys.argv[1], int(sys.argv[2])
+database = Database("sqlite:///" + path, timeout=1.0)
+database.initialize()
+queue = database.tables.queue
+other, lock = sqlite3.connect(path, timeout=0, isolation_level=None), FileLock(path)
+interrupter = Interrupter()
+interrupter.install()
+chance = random.Random(7)
+
+def nothing_is_left():
+    assert not database._process.open and not database._process._inside
+    assert not SHIELD.depth and SHIELD.pending is None
+    assert lock.acquire(0), "the turn is still taken"
+    other.execute("BEGIN IMMEDIATE")
+    other.execute("ROLLBACK")
+    lock.release()
+
+def step(n):
+    with database.begin() as tx:
+        tx.execute(sa.insert(queue), {"name": f"{n} a"})
+        with database.begin() as part:
+            part.execute(sa.insert(queue), {"name": f"{n} b"})
+    with database.read() as connection:
+        connection.execute(sa.select(sa.func.count()).select_from(queue)).scalar_one()
+
+def some_time(run):
+    # Whatever the main thread is at then, be it in the kernel.
+    helper = threading.Thread(target=interrupt, args=(run, chance.uniform(0, 0.004)))
+    return helper.start, helper.join
+
+def interrupt(run, seconds):
+    threading.Event().wait(seconds)
+    interrupter.interrupt(run, TaskTimeout(str(run)))
+
+def some_line(run):
+    # Most of the time goes where little can go wrong; here each line is as likely as any other.
+    left = chance.randrange(lines)
+
+    def count(frame, event, _):
+        nonlocal left
+        left -= 1
+        if left < 0:
+            sys.settrace(None)
+            interrupter.interrupt(run, TaskTimeout(str(run)))
+        return count
+
+    return lambda: sys.settrace(count), lambda: sys.settrace(None)
+
+def lines_of_a_step():
+    lines = 0
+
+    def count(frame, event, _):
+        nonlocal lines
+        lines += 1
+        return count
+
+    step(0)
+    sys.settrace(count)
+    step(1)
+    sys.settrace(None)
+    return lines
+
+lines = lines_of_a_step()
+steps, raised, dropped = 1, 0, 0
+for n in range(times):
+    # Some tasks end on their own, perhaps before they are interrupted.
+    end = steps + 2 if n % 10 == 0 else None
+    deadline = time.monotonic() + 10
+    begin, over = (some_line if n % 2 else some_time)(interrupter.run + 1)
+    try:
+        with interrupter.task() as run:
+            begin()
+            while steps != end and time.monotonic() < deadline:
+                steps += 1
+                step(steps)
+            assert end, "the interrupt never came"
+        dropped += 1
+    except TaskTimeout as error:
+        # Here, where the traceback still holds every frame: nothing may be left to the garbage collector.
+        assert str(error) == str(run)
+        raised += 1
+        nothing_is_left()
+    over()
+    nothing_is_left()
+assert raised + dropped == times and raised >= times // 2
+other.close()
+lock.close()
+database.close()
+"""
+
+
+def test_a_store_survives_interrupts_at_random_moments(tmp_path):
+    path = tmp_path / "queue.db"
+    run(PROGRAM, path, 300)
+    connection = sqlite3.connect(path)
+    halves = connection.execute("SELECT substr(name, -1), count(*) FROM taskqueue_queue GROUP BY 1").fetchall()
+    assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+    connection.close()
+    assert [half for half, _ in halves] == ["a", "b"]
+    assert halves[0][1] == halves[1][1] > 100
