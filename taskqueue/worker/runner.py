@@ -102,11 +102,13 @@ class Runner:
 
     def _judge(self, work: Work, task: DecodedTask, error: BaseException, started: int) -> Outcome:
         at = self._clock.micros()
+        # One of these that the task made itself is its own error: given up for our reason, it would run again for ever.
+        ours = error is self._interrupter.reason
         match error:
-            case LeaseLost():
+            case LeaseLost() if ours:
                 log.error("lease lost: another worker may run this task now", extra=_facts(work))
                 return outcomes.given_up(work, Cause.LEASE_LOST, str(error), at=at, started=started)
-            case WorkerStopping():
+            case WorkerStopping() if ours:
                 return outcomes.given_up(work, Cause.STOPPED, str(error), at=at, started=started)
             case TaskCancelled():
                 return outcomes.cancelled(work, at=at, started=started)

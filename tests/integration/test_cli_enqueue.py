@@ -155,7 +155,14 @@ def test_a_worker_serves_all_queues_if_none_is_named(sh):
 
 @pytest.mark.parametrize(
     ("flags", "done"),
-    [("--once", 1), ("--limit 2", 2), ("--drain", 3), ("--drain --strict", 3), ("--for 0.3s", None), ("other --drain", 0)],
+    [
+        ("--once", 1),
+        ("--limit 2", 2),
+        ("--drain", 3),
+        ("--drain --strict", 3),
+        ("--for 0.3s", None),
+        ("other --drain", 0),
+    ],
 )
 def test_a_worker_leaves_when_it_was_told(sh, flags, done):
     for number in range(3):

@@ -22,6 +22,7 @@ from taskqueue.queue import Held, Limits
 from taskqueue.registry import REGISTRY
 from taskqueue.report import Kind
 from taskqueue.tasklog.entry import Cause, Claim
+from taskqueue.worker.interrupt import Interrupter
 from taskqueue.worker.outcomes import MAX_REPORT, MAX_TRACEBACK
 from taskqueue.worker.run import Run
 from taskqueue.worker.runner import Runner
@@ -99,8 +100,9 @@ def work_of(bound: Any, **claim: Any) -> Any:
     return unpack(queue, held, REGISTRY, worker="w", lease_end=float("inf"))
 
 
-def run(bound: Any, **claim: Any) -> Any:
-    runner = Runner(SystemClock(), lambda work: Run(work, worker="w", spawn=None, stopping=lambda: False))
+def run(bound: Any, *, interrupter: Interrupter | None = None, **claim: Any) -> Any:
+    context_of = lambda work: Run(work, worker="w", spawn=None, stopping=lambda: False)  # noqa: E731  # short
+    runner = Runner(SystemClock(), context_of, interrupter=interrupter)
     try:
         return runner.run(work_of(bound, **claim))
     finally:
@@ -270,9 +272,21 @@ def test_a_timeout_counts_as_a_failure_of_the_task():
 @pytest.mark.parametrize(("error", "cause"), [(LeaseLost("x"), Cause.LEASE_LOST), (WorkerStopping("x"), Cause.STOPPED)])
 def test_what_is_no_fault_of_the_task_counts_as_no_attempt(error, cause):
     """P4."""
-    outcome = end_of(error, attempts=1)
+
+    class Interrupted(Interrupter):
+        reason = error
+
+    outcome = end_of(error, attempts=1, interrupter=Interrupted())
     assert (outcome.status, outcome.attempts, outcome.delay) == (Status.ENQUEUED, 1, 0.0)
     assert outcome.attempt.cause is cause
+
+
+@pytest.mark.parametrize("error", [LeaseLost("x"), WorkerStopping("x")])
+def test_an_interrupt_that_the_task_made_itself_is_its_own_error(error):
+    """Else it would run again at once, for ever."""
+    outcome = end_of(error, raises_with_retries)
+    assert outcome.status is Status.FAILED
+    assert report_of(outcome).message == f"{type(error).__name__}: x"
 
 
 def test_a_task_that_agrees_is_cancelled():
