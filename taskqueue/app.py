@@ -37,6 +37,9 @@ from taskqueue.worker.inline import Inline
 from taskqueue.worker.leaving import Limits as WorkerLimits
 from taskqueue.worker.loop import Worker
 
+#: options of a store that are its database's
+DATABASE_OPTIONS = ("prefix", "schema", "listen", "direct_url")
+
 
 class App:
     """All objects of one configuration in this process. Opens nothing until something is used."""
@@ -159,13 +162,12 @@ class App:
         return plugins.Store(url=located.url, options=located.options, database=lambda: self._database(located))
 
     def _database(self, located: Located) -> Database:
-        key = f"{located.url} {located.options.get('prefix')} {located.options.get('schema')}"
+        key = f"{located.url} {sorted(located.options.items())}"
         if key not in self._databases:
             self._databases[key] = Database(
                 located.url,
-                prefix=located.options.get("prefix", "taskqueue_"),
-                schema=located.options.get("schema"),
                 timeout=self.settings.app.enqueue_timeout,
+                **{key: located.options[key] for key in DATABASE_OPTIONS if key in located.options},
             )
         return self._databases[key]
 

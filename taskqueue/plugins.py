@@ -25,14 +25,16 @@ BUILT_IN = {
     BROKERS: {
         "memory": "taskqueue.brokers.memory:InMemoryQueueBroker",
         "sqlite": "taskqueue.brokers.rds:RdsQueueBroker",
+        "postgresql": "taskqueue.brokers.rds:RdsQueueBroker",
     },
     TASK_LOGS: {
         "memory": "taskqueue.tasklog.memory:InMemoryTaskLogBroker",
         "sqlite": "taskqueue.tasklog.rds:RdsTaskLogBroker",
+        "postgresql": "taskqueue.tasklog.rds:RdsTaskLogBroker",
     },
 }
 #: schemes of stores that are announced and not yet served
-ANNOUNCED = ("postgresql", "mysql", "mariadb", "sqs")
+ANNOUNCED = ("mysql", "mariadb", "sqs")
 _KIND = {BROKERS: "broker", TASK_LOGS: "task log broker"}
 
 
@@ -96,7 +98,7 @@ def _registered(group: str) -> dict[str, EntryPoint]:
 
 def _advice(scheme: str, group: str, known: Mapping[str, EntryPoint]) -> str:
     if scheme in ANNOUNCED:
-        return "; this release serves sqlite:// and memory://, PostgreSQL, MySQL and SQS come with the next one"
+        return "; this release serves sqlite://, postgresql:// and memory://; MySQL and SQS come with the next one"
     guess = did_you_mean(scheme, [*known, *ANNOUNCED])
     return (
         f"{guess or ''}; known: {', '.join(sorted(known))}. "

@@ -40,9 +40,9 @@ class Moves:
         due = tx.execute(self._sql.due, {"queue": self._queue, "now": now, "limit": limit}).all()
         if not due:
             return
-        bounds = {"queue": self._queue, "last_major": due[-1].due, "last_minor": due[-1].id}
-        tx.execute(self._sql.promote, bounds | {"base": self._reserve(tx, len(due))})
-        tx.execute(self._sql.undelay, bounds)
+        these = self._sql.these(self._queue, due) | {"base": self._reserve(tx, len(due))}
+        for statement in self._sql.promote:
+            tx.execute(statement, these)
         self._moved(tx, delayed=-len(due), waiting=len(due))
 
     def lease(self, tx: Transaction, *, owner: str, limit: int, seconds: float) -> list[Delivery]:
@@ -52,9 +52,9 @@ class Moves:
             return []
         before_alone = next((place for place, row in enumerate(found) if row.alone), len(found))
         taken = found[: before_alone or 1]
-        bounds = {"queue": self._queue, "last_major": taken[-1].lane, "last_minor": taken[-1].id}
-        tx.execute(self._sql.lease, bounds | {"owner": owner, "until": self.until(tx, seconds)})
-        tx.execute(self._sql.unqueue, bounds)
+        these = self._sql.these(self._queue, taken) | {"owner": owner, "until": self.until(tx, seconds)}
+        for statement in self._sql.lease:
+            tx.execute(statement, these)
         self._moved(tx, waiting=-len(taken), leased=len(taken))
         return [_delivery(row) for row in taken]
 

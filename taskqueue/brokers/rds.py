@@ -13,6 +13,8 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Self
 
+import msgspec
+
 from taskqueue.brokers.base import Capabilities, Depth, refuse_too_large
 from taskqueue.brokers.moves import Moves
 from taskqueue.brokers.statements import SUSPECT, Statements
@@ -42,6 +44,7 @@ class RdsQueueBroker:
         self._own_name = new_id()
         self.owner = owner or self._own_name
         self._registered = False
+        self.capabilities = msgspec.structs.replace(self.capabilities, max_body=database.dialect.max_body)
         self._sql = Statements(database.tables, database.dialect)
         self._moves = Moves(database, queue, self._sql, clock or SystemClock())
         self._short = False

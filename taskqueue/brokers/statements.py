@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from typing import Any
+
 import sqlalchemy as sa
 from sqlalchemy import bindparam
 
@@ -10,14 +13,15 @@ from taskqueue.database.schema import Tables
 
 #: values of `alone`: leased alone; held beside others when its owner died
 ALONE, SUSPECT = 1, 2
-Column = sa.ColumnElement[int]
+Column = sa.ColumnElement[Any]
 
 
 class Statements:
     """Parameters: `ids`, `owners` and `suspects` are lists; new ids are `base` + 1 and on; times are the store's.
 
-    `last_major` and `last_minor` are the last row's place in the order of the scan: what has been read is moved by its
-    range, not row by row. That holds where one writes at a time.
+    What a scan has read is moved as `these` says. Where one writes at a time that is its range: `last_major` and
+    `last_minor` are the last row's place in the order of the scan. Elsewhere others may have put a row between, or hold
+    one that the scan passed over: `ids` names the rows, and the other parameters lead an index to them.
     """
 
     def __init__(self, tables: Tables, dialect: Dialect) -> None:
@@ -44,7 +48,7 @@ class Statements:
     def _claiming(self) -> None:
         m, w = self._message.c, self._worker.c
         columns = ["id", "queue", "lane", "task_id", "alone", "body", "owner", "lease_until"]
-        first = m.queue == bindparam("queue"), _up_to(m.lane, m.id)
+        these = self._read_rows(m.queue, m.lane, m.id, few=True)
         # R1: where others write at the same time, this holds off whoever declares us dead until we have committed.
         self.alive = sa.select(w.id).where(w.id == bindparam("owner")).with_for_update(read=True, key_share=True)
         self.scan = (
@@ -52,39 +56,39 @@ class Statements:
             .where(m.queue == bindparam("queue"))
             .order_by(m.lane, m.id)
             .limit(bindparam("limit"))
+            .with_for_update(skip_locked=True)
         )
-        self.lease = sa.insert(self._lease).from_select(
+        given = bindparam("owner", type_=w.id.type), bindparam("until", type_=m.id.type)
+        self.lease = self._move(
+            self._message,
+            self._lease,
             columns,
-            sa.select(
-                m.id,
-                m.queue,
-                m.lane,
-                m.task_id,
-                m.alone,
-                m.body,
-                bindparam("owner"),
-                bindparam("until", type_=m.id.type),
-            ).where(*first),
+            lambda r: sa.select(r.id, r.queue, r.lane, r.task_id, r.alone, r.body, *given),
+            these,
         )
-        self.unqueue = sa.delete(self._message).where(*first)
 
     def _promoting(self) -> None:
         d = self._delayed.c
-        first = d.queue == bindparam("queue"), _up_to(d.due, d.id)
+        these = self._read_rows(d.queue, d.due, d.id, few=False)
         self.due = (
             sa.select(d.due, d.id)
             .where(d.queue == bindparam("queue"), d.due <= bindparam("now"))
             .order_by(d.due, d.id)
             .limit(bindparam("limit"))
+            .with_for_update(skip_locked=True)
         )
-        row = sa.select(d.queue, d.lane, _new_id(d.due, d.id), d.task_id, d.alone, d.body).where(*first)
-        self.promote = sa.insert(self._message).from_select(_MESSAGE, row)
-        self.undelay = sa.delete(self._delayed).where(*first)
+        self.promote = self._move(
+            self._delayed,
+            self._message,
+            _MESSAGE,
+            lambda r: sa.select(r.queue, r.lane, _new_id(r.due, r.id), r.task_id, r.alone, r.body),
+            these,
+        )
 
     def _holding(self) -> None:
         x = self._lease.c
         ours = self._dialect.ids_in(x.id, "ids"), x.owner == bindparam("owner")
-        self.ours = sa.select(x.id).where(*ours).with_for_update()
+        self.ours = sa.select(x.id).where(*ours).order_by(x.id).with_for_update()
         self.end = sa.delete(self._lease).where(self._dialect.ids_in(x.id, "ids"))
         self.extend = (
             sa.update(self._lease).where(self._dialect.ids_in(x.id, "ids")).values(lease_until=bindparam("until"))
@@ -111,20 +115,52 @@ class Statements:
             .join(held, held.c.owner == x.owner)
             .where(x.queue == bindparam("queue"), over)
             .order_by(x.lane, x.id)
+            # Whoever holds one of these is settling it, or recovers as we do; what he leaves is found at the next time.
+            .with_for_update(skip_locked=True, of=self._lease)
         )
         # In all queues of the store: when the others are recovered, this owner's leases will be fewer than they were.
         self.suspect = (
             sa.update(self._lease).where(self._dialect.ids_in(x.owner, "suspects"), over).values(alone=SUSPECT)
         )
 
+    # Rows from table to table
+
+    def these(self, queue: str, rows: Sequence[Sequence[Any]]) -> dict[str, Any]:
+        """Parameters that name rows which a scan gave in its order; they begin with their major and minor place."""
+        last = {"queue": queue, "last_major": rows[-1][0]}
+        if self._dialect.one_writer:
+            return last | {"last_minor": rows[-1][1]}
+        majors = sorted({row[0] for row in rows})
+        return last | {"first_major": majors[0], "majors": majors, "ids": [row[1] for row in rows]}
+
+    def _read_rows(self, queue: Column, major: Column, minor: Column, *, few: bool) -> list[sa.ColumnElement[bool]]:
+        of_queue = queue == bindparam("queue")
+        last = bindparam("last_major", type_=major.type)
+        if self._dialect.one_writer:
+            place = sa.tuple_(last, bindparam("last_minor", type_=minor.type))
+            return [of_queue, sa.tuple_(major, minor) <= place]
+        these = self._dialect.ids_in(minor, "ids")
+        if few:  # so that each row is one step down the index, however long its lane
+            return [of_queue, self._dialect.ids_in(major, "majors"), these]
+        return [of_queue, major >= bindparam("first_major", type_=major.type), major <= last, these]
+
+    def _move(
+        self,
+        source: sa.Table,
+        target: sa.Table,
+        columns: list[str],
+        rows: Callable[[Any], sa.Select[Any]],
+        these: Sequence[sa.ColumnElement[bool]],
+    ) -> tuple[sa.Executable, ...]:
+        """The statements, to be run one after the other, that take `these` from table to table."""
+        if self._dialect.moves_in_one:
+            gone = sa.delete(source).where(*these).returning(*source.c).cte("gone")
+            return (sa.insert(target).from_select(columns, rows(gone.c)),)
+        put = sa.insert(target).from_select(columns, rows(source.c).where(*these))
+        return put, sa.delete(source).where(*these)
+
 
 _MESSAGE = ["queue", "lane", "id", "task_id", "alone", "body"]
-
-
-def _up_to(major: Column, minor: Column) -> sa.ColumnElement[bool]:
-    return sa.tuple_(major, minor) <= sa.tuple_(
-        bindparam("last_major", type_=major.type), bindparam("last_minor", type_=minor.type)
-    )
 
 
 def _new_id(*order: Column) -> sa.ColumnElement[int]:

@@ -30,7 +30,8 @@ def wait_for(work: Work, bell: Bell, timeout: float, interrupt: int | None) -> b
         if left <= 0:
             return False
         due = work.due_in()
-        if _interrupted(bell, left if due is None else min(left, due), interrupt):
+        longest = min(left, bell.patience())
+        if _interrupted(bell, longest if due is None else min(longest, due), interrupt):
             return False
     return True
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import abc
 import enum
+import importlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -18,6 +19,8 @@ from taskqueue.database.schema import Tables
 from taskqueue.database.transaction import Transaction
 from taskqueue.database.wakeup import Wakeup
 from taskqueue.errors import ConfigurationError, did_you_mean
+
+NO_OPTIONS: Mapping[str, Any] = {}
 
 
 class Failure(enum.Enum):
@@ -49,13 +52,23 @@ class Dialect(abc.ABC):
     names: tuple[str, ...]
     #: the schema is created and upgraded at first use; elsewhere `taskqueue init` does it
     initializes_itself = False
+    #: one transaction writes at a time: what it has read stays as it is until it ends
+    one_writer = False
+    #: an INSERT may return what a DELETE of the same statement took out
+    moves_in_one = False
+    #: an INSERT that passes over rows counts only those that it stored
+    counts_new = True
+    #: largest body of a message in bytes
+    max_body = 16 * 1024 * 1024
     #: how producers wake idle workers
     wakeup: Wakeup
     #: the database's file, where it is one of this host; files beside it may prove who is alive
     path: str | None = None
 
-    def __init__(self, url: sa.URL, tables: Tables, *, timeout: float, clock: Clock) -> None:
-        self.url, self.tables, self.timeout, self.clock = url, tables, timeout, clock
+    def __init__(
+        self, url: sa.URL, tables: Tables, *, timeout: float, clock: Clock, options: Mapping[str, Any] = NO_OPTIONS
+    ) -> None:
+        self.url, self.tables, self.timeout, self.clock, self.options = url, tables, timeout, clock, options
 
     @abc.abstractmethod
     def create_engine(self) -> sa.Engine:
@@ -93,30 +106,50 @@ class Dialect(abc.ABC):
     def insert_new(self, table: sa.Table) -> sa.Insert:
         """An INSERT that passes over rows whose key exists."""
 
+    def text_of(self, column: sa.ColumnElement[Any]) -> sa.ColumnElement[str]:
+        """A column of bytes that are UTF-8, as text."""
+        return sa.cast(column, sa.Text)
+
+    def prepare(self, transaction: Transaction) -> None:  # noqa: B027  most need not
+        """Before tables are created or upgraded in this transaction: hold off others who want the same."""
+
     @abc.abstractmethod
     def diagnose(self, error: BaseException) -> Diagnosis:
         """Understand an error of the driver, or of the system when connecting."""
 
-    @abc.abstractmethod
     def is_stale(self, connection: sa.Connection) -> bool:
         """At a process' first use: whether an earlier life of the host left something to settle."""
+        return False
 
-    @abc.abstractmethod
-    def revive(self, transaction: Transaction) -> None:
+    def revive(self, transaction: Transaction) -> None:  # noqa: B027  nothing is stale
         """Settle that. Several processes may do it at once."""
 
 
-def open_dialect(url: sa.URL, tables: Tables, *, timeout: float, clock: Clock) -> Dialect:
+def open_dialect(
+    url: sa.URL, tables: Tables, *, timeout: float, clock: Clock, options: Mapping[str, Any] = NO_OPTIONS
+) -> Dialect:
     """The dialect of that URL. Raises ConfigurationError if there is none."""
     name, known = url.get_backend_name(), _dialects()
     if name not in known:
         hint = did_you_mean(name, known) or f"; known: {', '.join(known)}"
         raise ConfigurationError(f"{url.render_as_string()}: no database of ours is called {name!r}{hint}")
-    return known[name](url, tables, timeout=timeout, clock=clock)
+    return known[name](url, tables, timeout=timeout, clock=clock, options=options)
+
+
+def driver(module: str, *, extra: str, url: sa.URL) -> Any:
+    """A database's driver, or ConfigurationError that says how to get it."""
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        raise ConfigurationError(
+            f"{url.render_as_string()}: its driver {module} is missing ({error}); "
+            f"pip install 'taskqueue-supervisor[{extra}]'"
+        ) from error
 
 
 def _dialects() -> Mapping[str, Callable[..., Dialect]]:
-    # Each is imported when it is chosen, and they import this module.
+    # They import this module, and no driver until one of them is opened.
+    from taskqueue.database.postgresql import PostgresqlDialect
     from taskqueue.database.sqlite import SqliteDialect
 
-    return dict.fromkeys(SqliteDialect.names, SqliteDialect)
+    return {name: kind for kind in (SqliteDialect, PostgresqlDialect) for name in kind.names}

@@ -36,9 +36,9 @@ T = TypeVar("T")
 class Database:
     """A database that holds our tables. Opens nothing until it is used. Safe in threads and after a fork.
 
-    `timeout` is how long, in seconds, a write waits for its turn. Raises ConfigurationError for a URL that cannot be.
-    Every other method raises BrokerUnavailable if the database does not answer. What is raised into a running task is
-    raised after its step, never inside it (`SHIELD`).
+    `timeout` is how long, in seconds, a write waits for its turn; `options` are those of its kind of store.
+    Raises ConfigurationError for a URL that cannot be. Every other method raises BrokerUnavailable if the database does
+    not answer. What is raised into a running task is raised after its step, never inside it (`SHIELD`).
     """
 
     def __init__(
@@ -49,17 +49,19 @@ class Database:
         schema: str | None = None,
         timeout: float = 5.0,
         clock: Clock | None = None,
+        **options: Any,
     ) -> None:
         parsed = _parse(url)
         self.name = mask_url(parsed.render_as_string(hide_password=True))
         self.timeout = timeout
         self.clock = clock or SystemClock()
         self.tables = tables(prefix, schema)
-        self.dialect = open_dialect(parsed, self.tables, timeout=timeout, clock=self.clock)
+        self.dialect = open_dialect(parsed, self.tables, timeout=timeout, clock=self.clock, options=options)
         self.wakeup = self.dialect.wakeup
         self._failures = Failures(self.dialect, self.name)
         self._process = Process(self.name, self.dialect.create_engine, patience=timeout)
         weakref.finalize(self, self._process.close)
+        weakref.finalize(self, self.wakeup.close)
 
     @contextmanager
     def begin(self) -> Iterator[Transaction]:
@@ -135,6 +137,7 @@ class Database:
     def close(self) -> None:
         """Let go of all connections. The next use opens new ones."""
         with SHIELD():
+            self.wakeup.close()
             self._process.close()
 
     # Steps
@@ -165,7 +168,7 @@ class Database:
             # A savepoint: what fails here must not be half of what the application commits.
             with connection.begin_nested():
                 try:
-                    transaction = process.open[thread] = Transaction(connection, self.tables)
+                    transaction = process.open[thread] = Transaction(connection, self.tables, joined=True)
                     yield transaction
                     transaction.settle()
                 finally:
@@ -216,6 +219,7 @@ class Database:
         if outdated or stale:
             with self._own_step(process) as transaction:
                 if outdated:
+                    self.dialect.prepare(transaction)
                     upgrade.upgrade(transaction.connection, self.tables, self.name)
                 self.dialect.revive(transaction)
 

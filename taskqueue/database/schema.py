@@ -24,8 +24,9 @@ from functools import cache
 
 import sqlalchemy as sa
 
-TEXT_ID = sa.String(36)
-NAME = sa.String(255)
+# Compared and sorted by their bytes, as everywhere else: a language's order would be another one.
+TEXT_ID = sa.String(36).with_variant(sa.String(36, collation="C"), "postgresql")
+NAME = sa.String(255).with_variant(sa.String(255, collation="C"), "postgresql")
 TIME = sa.BigInteger()
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from sqlalchemy.exc import InvalidatePoolError, OperationalError
 
 from taskqueue.clock import Clock
 from taskqueue.database.boot import Boot, due_clock, lease_clock
-from taskqueue.database.dialects import Diagnosis, Dialect, Failure
+from taskqueue.database.dialects import NO_OPTIONS, Diagnosis, Dialect, Failure
 from taskqueue.database.filelock import FileLock
 from taskqueue.database.schema import Tables
 from taskqueue.database.sidefile import create_database
@@ -42,9 +42,12 @@ class SqliteDialect(Dialect):
 
     names = ("sqlite",)
     initializes_itself = True
+    one_writer = True
 
-    def __init__(self, url: sa.URL, tables: Tables, *, timeout: float, clock: Clock) -> None:
-        super().__init__(url, tables, timeout=timeout, clock=clock)
+    def __init__(
+        self, url: sa.URL, tables: Tables, *, timeout: float, clock: Clock, options: Mapping[str, Any] = NO_OPTIONS
+    ) -> None:
+        super().__init__(url, tables, timeout=timeout, clock=clock, options=options)
         if url.get_driver_name() not in ("pysqlite", ""):
             raise ConfigurationError(f"{url}: use Python's own driver, sqlite:///{url.database}")
         if url.query or not url.database or url.database == ":memory:":

@@ -18,11 +18,14 @@ Parameters = Mapping[str, Any] | Sequence[Mapping[str, Any]] | None
 class Transaction:
     """All that one step writes. It is committed whole or not at all, by whoever began it."""
 
-    def __init__(self, connection: sa.Connection, tables: Tables) -> None:
+    def __init__(self, connection: sa.Connection, tables: Tables, *, joined: bool = False) -> None:
         self.connection = connection
+        #: it is a part of the application's own, which nobody knows the end of
+        self.joined = joined
         self.callbacks: list[Callable[[], None]] = []
         self._count = sa.insert(tables.tally)
         self._deltas: Counter[tuple[str, str]] = Counter()
+        self._last: dict[str, Callable[[], None]] = {}
         self._broken: BaseException | None = None
 
     def execute(self, statement: sa.Executable, parameters: Parameters = None) -> sa.CursorResult[Any]:
@@ -32,6 +35,10 @@ class Transaction:
     def count(self, queue: str, what: str, delta: int) -> None:
         """Change a count by `delta` (`taskqueue.database.tally`); written once, at the end."""
         self._deltas[queue, what] += delta
+
+    def before_commit(self, name: str, callback: Callable[[], None]) -> None:
+        """Run `callback` as the last of this step; one of each name."""
+        self._last[name] = callback
 
     def after_commit(self, callback: Callable[[], None]) -> None:
         """Run `callback` once all this is committed, outside of any transaction; never if it is rolled back.
@@ -57,3 +64,6 @@ class Transaction:
         self._deltas.clear()
         if rows:
             self.connection.execute(self._count, rows)
+        for callback in self._last.values():
+            callback()
+        self._last.clear()

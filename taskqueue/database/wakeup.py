@@ -9,6 +9,7 @@ from __future__ import annotations
 import abc
 import contextlib
 import hashlib
+import math
 import os
 import stat
 from collections.abc import Iterator
@@ -33,6 +34,9 @@ class Bell(Protocol):
     def drain(self) -> None:
         """Take note of a ring, so that the descriptor is quiet again. There may be none left: others listen too."""
 
+    def patience(self) -> float:
+        """Seconds that it may be silent before it is time to look again all the same. Asked before each sleep."""
+
 
 class Wakeup(abc.ABC):
     """How producers wake idle workers of one database."""
@@ -44,6 +48,9 @@ class Wakeup(abc.ABC):
     @abc.abstractmethod
     def listen(self, queue: str) -> AbstractContextManager[Bell]:
         """A bell, from now until the end of the block."""
+
+    def close(self) -> None:  # noqa: B027  most hold nothing open
+        """Let go of connections. The next use opens new ones."""
 
     def announce(self, transaction: Transaction, queue: str, n: int = 1) -> None:
         """Ring once this transaction is committed."""
@@ -105,6 +112,9 @@ class _Descriptor:
         with contextlib.suppress(BlockingIOError):
             os.read(self._descriptor, 1)
 
+    def patience(self) -> float:
+        return math.inf
+
 
 @contextmanager
 def _opened(path: str, flags: int) -> Iterator[int]:
@@ -115,3 +125,43 @@ def _opened(path: str, flags: int) -> Iterator[int]:
         yield descriptor
     finally:
         os.close(descriptor)
+
+
+class Patience:
+    """How long to sleep between looks: short at first, longer the longer nothing comes."""
+
+    def __init__(self, shortest: float = 0.02, longest: float = 1.0) -> None:
+        self._next, self._longest = shortest, longest
+
+    def next(self) -> float:
+        """Seconds until the next look."""
+        now, self._next = self._next, min(self._longest, self._next * 1.5)
+        return now
+
+
+class PolledWakeup(Wakeup):
+    """No way to wake anybody: whoever waits looks ever so often."""
+
+    def ring(self, queue: str, n: int = 1) -> None:
+        pass
+
+    @contextmanager
+    def listen(self, queue: str) -> Iterator[Bell]:
+        reader, writer = os.pipe()
+        try:
+            yield _Silent(reader)
+        finally:
+            os.close(reader)
+            os.close(writer)
+
+    def announce(self, transaction: Transaction, queue: str, n: int = 1) -> None:
+        pass
+
+
+class _Silent(_Descriptor):
+    def __init__(self, descriptor: int) -> None:
+        super().__init__(descriptor)
+        self._patience = Patience()
+
+    def patience(self) -> float:
+        return self._patience.next()

@@ -124,6 +124,8 @@ class PostgresqlOptions(SqliteOptions, frozen=True):
     """What a PostgreSQL store takes beside its URL."""
 
     schema: Annotated[str | None, rules.optional] = None
+    listen: Annotated[bool, one_of(*rules.SWITCH)] = True
+    direct_url: Annotated[str | None, rules.optional] = None
 
 
 class SqsOptions(Struct, frozen=True):

@@ -10,7 +10,7 @@ import msgspec
 import sqlalchemy as sa
 
 from taskqueue.clock import Clock
-from taskqueue.database.engine import Database
+from taskqueue.database.engine import Database, StoreBusy
 from taskqueue.errors import ConfigurationError
 from taskqueue.plugins import Store, scheme_of
 from taskqueue.status import Status
@@ -62,14 +62,17 @@ class RdsStore:
 
     def insert(self, entries: Sequence[Entry]) -> list[str]:
         new = {entry.id: entry for entry in reversed(entries)}
-        if len(new) > 1:
+        if len(new) > 1 or not self._database.dialect.counts_new:
             known = self.statuses(list(new))
             new = {i: entry for i, entry in new.items() if i not in known}
         if not new:
             return []
         with self._database.begin() as tx:
-            if tx.execute(self._sql.insert, [_row(entry) for entry in reversed(new.values())]).rowcount == 0:
+            stored = tx.execute(self._sql.insert, [_row(entry) for entry in reversed(new.values())]).rowcount
+            if stored == 0:
                 return []
+            if stored != len(new) and self._database.dialect.counts_new:
+                raise StoreBusy("others stored some of these tasks at the same moment; try again")
             for (queue, status), n in Counter((e.queue, e.status) for e in new.values()).items():
                 tx.count(queue, str(int(status)), n)
         return list(reversed(new))
@@ -143,7 +146,7 @@ class RdsStore:
         return [_entry(row, Entry.__struct_fields__) for row in found]
 
     def page(self, query: Query) -> Page:
-        found = self._rows(searching.page(query, self._database.tables.entry), None)
+        found = self._rows(searching.page(query, self._database.tables.entry, self._database.dialect), None)
         entries = tuple(_entry(row, LISTED) for row in found[: query.limit])
         return Page(entries, query.cursor(entries[-1]) if len(found) > query.limit else None)
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from taskqueue.database.dialects import Dialect
 from taskqueue.ids import earliest
 from taskqueue.status import Status
 from taskqueue.tasklog.entry import Filter, Op
@@ -21,9 +22,9 @@ from taskqueue.tasklog.statements import LISTED
 MINUTE = 60_000_000
 
 
-def page(query: Query, entry: sa.Table) -> sa.Executable:
+def page(query: Query, entry: sa.Table, dialect: Dialect) -> sa.Executable:
     """The statement that reads that page and, if there is one, the first entry of the next: columns as in LISTED."""
-    arms = _arms(query, entry)
+    arms = _arms(query, entry, dialect)
     # One statement even for several statuses, so that an entry which moves meanwhile is seen once and not missed.
     found = arms[0] if len(arms) == 1 else sa.union_all(*arms)
     keys = dict.fromkeys((query.sort, "id"))
@@ -32,8 +33,8 @@ def page(query: Query, entry: sa.Table) -> sa.Executable:
     return found.order_by(*by).limit(query.limit + 1)
 
 
-def _arms(query: Query, entry: sa.Table) -> list[sa.Select[Any]]:
-    found, status = _found(query, entry), entry.c.status
+def _arms(query: Query, entry: sa.Table, dialect: Dialect) -> list[sa.Select[Any]]:
+    found, status = _found(query, entry, dialect), entry.c.status
     exact = {f.column for f in query.filters if f.op is Op.EQ and f.value is not None}
     if "parent_id" in exact and query.statuses != ():
         statuses = query.statuses or tuple(Status)
@@ -46,9 +47,9 @@ def _arms(query: Query, entry: sa.Table) -> list[sa.Select[Any]]:
     return [found.where(status == int(one)) for one in query.statuses]
 
 
-def _found(query: Query, entry: sa.Table) -> sa.Select[Any]:
+def _found(query: Query, entry: sa.Table, dialect: Dialect) -> sa.Select[Any]:
     c: Any = entry.c
-    statement = sa.select(*(c[field] for field in LISTED)).where(*_conditions(query.filters, c))
+    statement = sa.select(*(c[field] for field in LISTED)).where(*_conditions(query.filters, c, dialect))
     if query.sort == "owner":
         statement = statement.where(c.owner.is_not(None))
     if query.after is None:
@@ -58,29 +59,35 @@ def _found(query: Query, entry: sa.Table) -> sa.Select[Any]:
     return statement.where(place < seen if query.descending else place > seen)
 
 
-def _conditions(filters: Iterable[Filter], c: Any) -> list[sa.ColumnElement[bool]]:
-    return [condition for f in filters for condition in _condition(f, c)]
+def _conditions(filters: Iterable[Filter], c: Any, dialect: Dialect) -> list[sa.ColumnElement[bool]]:
+    return [condition for f in filters for condition in _condition(f, c, dialect)]
 
 
-def _condition(f: Filter, c: Any) -> list[sa.ColumnElement[bool]]:
-    column = sa.cast(c.report, sa.Text) if f.column == "report" else c[f.column]
+def _condition(f: Filter, c: Any, dialect: Dialect) -> list[sa.ColumnElement[bool]]:
+    column = dialect.text_of(c.report) if f.column == "report" else c[f.column]
+    value = _wide(f.value)
     match f.op:
         case Op.EQ:
-            return [column.is_(None) if f.value is None else column == f.value]
+            return [column.is_(None) if value is None else column == value]
         case Op.NE:
-            return [column.is_not(None) if f.value is None else column.is_distinct_from(f.value)]
+            return [column.is_not(None) if value is None else column.is_distinct_from(value)]
         case Op.LIKE:
             return [column.ilike(f.value, escape="\\")]
         case Op.IN:
-            return [column.in_(sorted(f.value))]
+            return [column.in_([_wide(one) for one in sorted(f.value)])]
         case Op.LT:
-            return [column < f.value, *_made_before(f, c)]
+            return [column < value, *_made_before(f, c)]
         case Op.LE:
-            return [column <= f.value, *_made_before(f, c)]
+            return [column <= value, *_made_before(f, c)]
         case Op.GT:
-            return [column > f.value]
+            return [column > value]
         case Op.GE:
-            return [column >= f.value]
+            return [column >= value]
+
+
+def _wide(value: Any) -> Any:
+    """A number as the widest that there is: it need not fit its column to be compared with it."""
+    return sa.literal(value, sa.BigInteger()) if type(value) is int else value
 
 
 def _made_before(f: Filter, c: Any) -> list[sa.ColumnElement[bool]]:

@@ -84,7 +84,7 @@ def plan(database: Database, statement: sa.Executable, parameters: dict[str, Any
 @pytest.mark.parametrize("name", SEARCHES)
 def test_a_page_is_read_from_an_index_and_never_sorted(database: Database, name: str) -> None:
     index, search = SEARCHES[name]
-    steps = plan(database, searching.page(check(search), database.tables.entry))
+    steps = plan(database, searching.page(check(search), database.tables.entry, database.dialect))
     reads = [step for step in steps if "taskqueue_entry" in step]
     assert reads
     assert all(index in step or (index == "PRIMARY KEY" and step == "SCAN taskqueue_entry") for step in reads), steps
@@ -96,7 +96,7 @@ def test_a_later_page_is_found_and_not_counted_off(database: Database, name: str
     _, search = SEARCHES[name]
     query = check(search)
     after = ({"status": 4, "name": "shop:1"}.get(query.sort, "x"), "01900000-0000-7000-8000-000000000000")
-    steps = plan(database, searching.page(replace(query, after=after), database.tables.entry))
+    steps = plan(database, searching.page(replace(query, after=after), database.tables.entry, database.dialect))
     assert all(step.startswith("SEARCH") for step in steps if "taskqueue_entry" in step), steps
     assert not any("TEMP B-TREE" in step for step in steps), steps
 

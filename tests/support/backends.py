@@ -15,6 +15,7 @@ from taskqueue.brokers.lanes import Lanes
 from taskqueue.brokers.memory import InMemoryQueueBroker
 from taskqueue.brokers.rds import RdsQueueBroker
 from taskqueue.database.engine import Database
+from tests.support.servers import open_in
 
 
 class OpenBroker(Protocol):
@@ -54,8 +55,23 @@ def sqlite(folder: Path, stack: ExitStack) -> OpenBroker:
     return handle
 
 
+def server(kind: str) -> Backend:
+    def connect(folder: Path, stack: ExitStack) -> OpenBroker:
+        def handle(queue: str = "mail", *, owner: str | None = None) -> Broker:
+            database = open_in(kind, folder)
+            stack.callback(database.close)
+            broker = RdsQueueBroker(database, queue, owner=owner)
+            stack.callback(broker.close)
+            return broker
+
+        return handle
+
+    return Backend(kind, connect)
+
+
 BACKENDS = [
     Backend("memory", memory),
     Backend("memory-held", memory_held),
     Backend("sqlite", sqlite),
+    server("postgresql"),
 ]

@@ -20,7 +20,7 @@ CONFIG = """
 modules = ["tests.support.tasks"]
 {app}
 [brokers.main]
-url = "sqlite:///tasks.db"
+url = "{url}"
 [queue_defaults]
 {defaults}
 [queues.default]
@@ -81,10 +81,12 @@ class RunningWorker:
 class Project:
     """A folder with everything in it."""
 
-    def __init__(self, folder: Path, *, app: str = "", defaults: str = "", grace: float = 30) -> None:
+    def __init__(
+        self, folder: Path, *, app: str = "", defaults: str = "", grace: float = 30, url: str = "sqlite:///tasks.db"
+    ) -> None:
         self.folder = folder
         self.config = folder / "taskqueue.toml"
-        self.config.write_text(CONFIG.format(app=app, defaults=defaults, grace=grace))
+        self.config.write_text(CONFIG.format(app=app, url=url, defaults=defaults, grace=grace))
         self.ledger = folder / "ledger"
         self.ledger.touch()
         self.workers: list[RunningWorker] = []

@@ -18,6 +18,7 @@ from taskqueue.tasklog.entry import Claim, Entry, Outcome
 from taskqueue.tasklog.memory import InMemoryTaskLogBroker
 from taskqueue.tasklog.rds import RdsTaskLogBroker
 from tests.support.clock import FakeClock
+from tests.support.servers import open_in
 
 OpenTaskLog = Callable[[], TaskLogBroker]
 REPORT = b'{"kind":"success","message":"done"}'
@@ -45,7 +46,19 @@ def sqlite(folder: Path, stack: ExitStack, clock: FakeClock) -> OpenTaskLog:
     return handle
 
 
-LOG_BACKENDS = [LogBackend("memory", memory), LogBackend("sqlite", sqlite)]
+def server(kind: str) -> LogBackend:
+    def connect(folder: Path, stack: ExitStack, clock: FakeClock) -> OpenTaskLog:
+        def handle() -> TaskLogBroker:
+            log = RdsTaskLogBroker(open_in(kind, folder), clock=clock)
+            stack.callback(log.close)
+            return log
+
+        return handle
+
+    return LogBackend(kind, connect)
+
+
+LOG_BACKENDS = [LogBackend("memory", memory), LogBackend("sqlite", sqlite), server("postgresql")]
 
 
 class Story:

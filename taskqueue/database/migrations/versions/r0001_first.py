@@ -11,8 +11,8 @@ revision = "0001"
 down_revision = None
 
 ID, NAME, TIME, SMALL, NUMBER, BYTES = (
-    sa.String(36),
-    sa.String(255),
+    sa.String(36).with_variant(sa.String(36, collation="C"), "postgresql"),
+    sa.String(255).with_variant(sa.String(255, collation="C"), "postgresql"),
     sa.BigInteger(),
     sa.SmallInteger(),
     sa.Integer(),
@@ -166,3 +166,5 @@ def _facts(new: _New) -> None:
     new.table("meta", _key("name", sa.String(64)), _has("value", sa.Text()))
     new.row("meta", name="message_id", value="0")
     new.row("meta", name="oldest_release", value="1")
+    if op.get_bind().dialect.name == "postgresql":
+        op.execute(sa.schema.CreateSequence(sa.Sequence(f"{new.prefix}message_id", schema=new.schema)))

@@ -1,0 +1,73 @@
+"""Workers as real processes on a database server: what it takes two lines of configuration to have."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from taskqueue import Status
+from tests.support import tasks
+from tests.support.eventually import eventually
+from tests.support.servers import administer, in_folder
+
+pytestmark = pytest.mark.process
+
+
+@pytest.fixture(params=["postgresql"])
+def project(request, make_project, tmp_path):
+    return make_project(url=in_folder(request.param, tmp_path), defaults='lease = "2s"')
+
+
+def test_a_task_runs_and_its_report_is_in_the_log(project):
+    handles = [project.queue.enqueue(tasks.add, 2, number) for number in range(20)]
+    assert project.drain() == 0
+    assert [handle.result() for handle in handles] == [2 + number for number in range(20)]
+    project.nothing_left()
+
+
+def test_an_idle_worker_is_woken(project):
+    worker = project.worker()
+    first = project.queue.enqueue(tasks.add, 1, 1)
+    assert first.wait(20) is Status.COMPLETED
+    started = time.monotonic()
+    assert project.queue.enqueue(tasks.add, 1, 2).wait(10) is Status.COMPLETED
+    assert time.monotonic() - started < 2
+    assert worker.stop() == 0
+
+
+def test_what_a_killed_worker_held_runs_again_elsewhere(project):
+    """P3"""
+    gate = project.folder / "gate"
+    handle = project.queue.enqueue(tasks.until, str(project.ledger), str(gate))
+    first = project.worker()
+    project.started(handle)
+    first.kill()
+    second = project.worker()
+    project.started(handle, times=2)
+    gate.touch()
+    assert handle.wait(20) is Status.COMPLETED
+    assert second.stop() == 0
+    project.nothing_left()
+
+
+def test_a_worker_outlives_the_end_of_its_sessions(project):
+    worker = project.worker()
+    assert project.queue.enqueue(tasks.add, 1, 1).wait(20) is Status.COMPLETED
+    end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND datname = '{}'"
+    name = project.app.settings.brokers["main"].url.rpartition("/")[2]
+    administer("postgresql", end.format(name))
+    again = project.queue.enqueue(tasks.add, 1, 2)
+    eventually(lambda: again.status() is Status.COMPLETED, what="a task after the outage")
+    assert worker.stop() == 0
+
+
+def test_a_parent_waits_for_children_that_two_workers_run(project):
+    """P11"""
+    handle = project.queue.enqueue(tasks.parent, 20, str(project.ledger))
+    workers = [project.worker() for _ in range(2)]
+    assert handle.wait(30) is Status.COMPLETED
+    assert [worker.stop() for worker in workers] == [0, 0]
+    children = project.queue.task_log.children(handle.id)
+    assert [child.status for child in children] == [Status.COMPLETED] * 20
+    project.nothing_left()
