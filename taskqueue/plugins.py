@@ -25,6 +25,7 @@ BUILT_IN = {
     BROKERS: {
         "memory": "taskqueue.brokers.memory:InMemoryQueueBroker",
         "sqlite": "taskqueue.brokers.rds:RdsQueueBroker",
+        "sqs": "taskqueue.brokers.sqs:SqsQueueBroker",
     },
     TASK_LOGS: {
         "memory": "taskqueue.tasklog.memory:InMemoryTaskLogBroker",
@@ -32,7 +33,7 @@ BUILT_IN = {
     },
 }
 #: schemes of stores that are announced and not yet served
-ANNOUNCED = ("postgresql", "mysql", "mariadb", "sqs")
+ANNOUNCED = ("postgresql", "mysql", "mariadb")
 _KIND = {BROKERS: "broker", TASK_LOGS: "task log broker"}
 
 
@@ -96,7 +97,7 @@ def _registered(group: str) -> dict[str, EntryPoint]:
 
 def _advice(scheme: str, group: str, known: Mapping[str, EntryPoint]) -> str:
     if scheme in ANNOUNCED:
-        return "; this release serves sqlite:// and memory://, PostgreSQL, MySQL and SQS come with the next one"
+        return "; this release serves sqlite://, sqs:// and memory://, PostgreSQL and MySQL come with the next one"
     guess = did_you_mean(scheme, [*known, *ANNOUNCED])
     return (
         f"{guess or ''}; known: {', '.join(sorted(known))}. "
