@@ -170,13 +170,10 @@ class App:
         return self._databases[key]
 
     def _databases_of(self, queues: Sequence[Queue]) -> list[Database]:
-        """The databases in which a worker of these queues is registered: those of their brokers."""
-        located = [self.settings.brokers[self.settings.queues[queue.name].broker] for queue in queues]
-        found = [
-            self._database(place)
-            for queue, place in zip(queues, located, strict=True)
-            if queue.broker.capabilities.transactional
-        ]
+        """The databases in which a worker of these queues is registered: where it is kept who holds what."""
+        abilities = [(queue, queue.broker.capabilities) for queue in queues]
+        kept = [queue for queue, can in abilities if can.transactional or not can.recovers]
+        found = [database for queue in kept if (database := self.database_of(queue)) is not None]
         return list({id(database): database for database in found}.values())
 
     def _refuse_immediate(self, queues: Sequence[Queue]) -> None:

@@ -32,6 +32,8 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
     #: it knows who holds what: `recover` gives back what the dead hold at once, and tells what came back. Else the
     #: store does that by itself when a lease ends, and the queue keeps who holds what beside the entries
     recovers: bool = True
+    #: what one holds no other gets; else it may now and then, and the task log's claim tells who runs it
+    once: bool = True
     #: priorities and strict order are kept
     ordered: bool = True
     #: counts, and when the next message is due, are known exactly

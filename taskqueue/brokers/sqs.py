@@ -7,17 +7,15 @@ compare-and-set makes such deliveries harmless (R7). What this handle holds it k
 
 from __future__ import annotations
 
-import json
 import math
-import threading
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
-import msgspec
-
 from taskqueue.brokers.base import Capabilities, Depth, refuse_too_large
-from taskqueue.brokers.sqs_calls import Calls, QueueMissing
+from taskqueue.brokers.sqs_address import RETENTION, Address
+from taskqueue.brokers.sqs_calls import Calls
+from taskqueue.brokers.sqs_held import LONGEST_LEASE, Held
 from taskqueue.brokers.sqs_messages import BATCH, Posted, batches, delivery, largest_body, posted, queue_name
 from taskqueue.brokers.sqs_poll import LongPoll
 from taskqueue.errors import BrokerUnavailable, ConfigurationError
@@ -25,38 +23,24 @@ from taskqueue.ids import new_id
 from taskqueue.message import Delivery, Lost, Message
 from taskqueue.plugins import Store
 
-#: seconds that SQS keeps a message, and hides it at most, counted from its receipt
-RETENTION, LONGEST_LEASE = 14 * 86400, 12 * 3600
 MAX_DELAY = 900
 #: a FIFO queue takes no delay for a single message: each is too long
 NO_DELAY = 1e-6
 #: what a long poll brings is hidden so long at first: its process may be gone by then
 POLL_LEASE = 10
-#: poison is counted in the task log; this is only the net below it
-MAX_RECEIVES = 1000
 #: so long a closing handle waits for its poll
 LAST_POLL = 1.5
-
-
-class Lease(msgspec.Struct):
-    """What this handle holds, by its own clock. `body` is kept for a message that must be sent anew."""
-
-    delivery: Delivery
-    received: float
-    until: float
 
 
 class SqsQueueBroker:
     """A queue at SQS. Safe in threads and after a fork."""
 
-    def __init__(self, queue: str, *, region: str, options: Mapping[str, Any] | None = None, owner: str | None = None):
-        said = options or {}
+    def __init__(self, queue: str, *, region: str, options: Mapping[str, Any], owner: str | None = None) -> None:
+        said = options
         self.queue = queue
         self.owner = owner or new_id()
         self._name = queue_name(said.get("prefix", "taskqueue_"), queue)
         self._fifo = self._name.endswith(".fifo")
-        self._create = bool(said.get("create", True))
-        self._dead_letters = said.get("dead_letter_queue")
         self._wait_time = int(said.get("wait_time", 20))
         self._size = int(said.get("max_message_size", 256 * 1024))
         self.capabilities = Capabilities(
@@ -64,6 +48,7 @@ class SqsQueueBroker:
             shared=True,
             transactional=False,
             recovers=False,
+            once=False,
             exact=False,
             ordered=False,
             any_name=False,
@@ -73,60 +58,25 @@ class SqsQueueBroker:
             keeps=float(said.get("repush_after", RETENTION / 2)),
         )
         self._calls = Calls(self._name, region=region, endpoint=said.get("endpoint_url"))
+        self._address = Address(self._calls, self._name, said, size=self._size)
         self._poll = LongPoll(self._receive_waiting, self._give_back)
-        self._lock = threading.Lock()
-        self._held: dict[str, Lease] = {}
-        self._known_url = ""
+        self._held = Held()
 
     @classmethod
     def open(cls, store: Store, queue: str, *, owner: str | None = None) -> Self:
         region = store.url.partition("://")[2].rstrip("/")
         if not region or not region.replace("-", "").isalnum():
             raise ConfigurationError(
-                f"queue {queue!r}: its broker's url names a region and nothing else, as in sqs://eu-west-1; credentials "
-                "are those that boto3 finds, another server is endpoint_url"
+                f"queue {queue!r}: its broker's url names a region and nothing else, as in sqs://eu-west-1; "
+                "credentials are those that boto3 finds, another server is endpoint_url"
             )
         return cls(queue, region=region, options=store.options, owner=owner)
 
-    # The queue itself
-
     def initialize(self) -> None:
-        try:
-            self._known_url = self._look_up(self._name)
-        except QueueMissing:
-            if not self._create:
-                raise
-            self._known_url = self._made(self._name, self._redrive())
+        self._address.initialize()
 
     def _url(self) -> str:
-        if not self._known_url:
-            self.initialize()
-        return self._known_url
-
-    def _look_up(self, name: str) -> str:
-        return str(self._calls.call("get_queue_url", QueueName=name)["QueueUrl"])
-
-    def _made(self, name: str, attributes: Mapping[str, str]) -> str:
-        said = {"MessageRetentionPeriod": str(RETENTION), "MaximumMessageSize": str(self._size), **attributes}
-        if self._fifo:
-            said["FifoQueue"] = "true"
-        return str(self._calls.call("create_queue", QueueName=name, Attributes=said)["QueueUrl"])
-
-    def _redrive(self) -> dict[str, str]:
-        if not self._dead_letters:
-            return {}
-        try:
-            url = self._look_up(self._dead_letters)
-        except QueueMissing:
-            url = self._made(self._dead_letters, {})
-        arn = self._attributes(url, "QueueArn")["QueueArn"]
-        return {"RedrivePolicy": json.dumps({"deadLetterTargetArn": arn, "maxReceiveCount": MAX_RECEIVES})}
-
-    def _attributes(self, url: str, *names: str) -> Mapping[str, str]:
-        found: Mapping[str, str] = self._calls.call(
-            "get_queue_attributes", QueueUrl=url, AttributeNames=list(names)
-        ).get("Attributes", {})
-        return found
+        return self._address.url
 
     # Messages
 
@@ -191,9 +141,7 @@ class SqsQueueBroker:
         if until <= now:
             return []  # the answer took longer than the lease
         found = [delivery(one) for one in answer.get("Messages", ())]
-        with self._lock:
-            self._held = {receipt: one for receipt, one in self._held.items() if one.until > now}
-            self._held |= {one.receipt: Lease(one, sent, until) for one in found}
+        self._held.add(found, received=sent, until=until)
         return found
 
     def _receive_waiting(self, seconds: int) -> list[Delivery]:
@@ -205,66 +153,43 @@ class SqsQueueBroker:
         return self._at_ours(deliveries, "delete_message_batch", {})
 
     def extend(self, deliveries: Sequence[Delivery], *, lease: float) -> set[str]:
-        now, seconds = time.monotonic(), _whole(lease)
-        with self._lock:
-            # SQS hides nothing longer than for twelve hours: what comes to that is handed over.
-            young = [
-                one
-                for one in deliveries
-                if one.receipt in self._held and now + seconds <= self._held[one.receipt].received + LONGEST_LEASE
-            ]
-        return self._at_ours(young, "change_message_visibility_batch", {"VisibilityTimeout": seconds}, until=now + seconds)
+        seconds = _whole(lease)
+        until = time.monotonic() + seconds
+        young = self._held.young(deliveries, until=until)
+        return self._at_ours(young, "change_message_visibility_batch", {"VisibilityTimeout": seconds}, until=until)
 
     def release(self, deliveries: Sequence[Delivery], *, delay: float = 0.0, alone: bool = False) -> set[str]:
         if alone:
             return self._send_anew([one for one in deliveries if not one.alone], delay) | self.release(
                 [one for one in deliveries if one.alone], delay=delay
             )
-        hidden = {"VisibilityTimeout": max(0, min(math.ceil(delay), self._time_left(deliveries)))}
+        hidden = {"VisibilityTimeout": max(0, min(math.ceil(delay), self._held.time_left(deliveries)))}
         return self._at_ours(deliveries, "change_message_visibility_batch", hidden)
 
     def _send_anew(self, deliveries: Sequence[Delivery], delay: float) -> set[str]:
         """Attributes of a message never change: another takes its place."""
-        ours = {lease.delivery.receipt for lease in self._ours(deliveries)}
+        ours = {lease.delivery.receipt for lease in self._held.ours(deliveries)}
         again = [Message(d.id, d.body, d.priority, delay) for d in deliveries if d.receipt in ours]
         self._send([posted(message, alone=True) for message in again])
         self.ack(deliveries)
         return ours
 
-    def _time_left(self, deliveries: Sequence[Delivery]) -> int:
-        first = min((lease.received for lease in self._ours(deliveries)), default=time.monotonic())
-        return int(LONGEST_LEASE - 1 - (time.monotonic() - first))
-
     def _give_back(self, deliveries: Sequence[Delivery]) -> None:
         self.release(deliveries)
-
-    def _ours(self, deliveries: Sequence[Delivery]) -> list[Lease]:
-        now = time.monotonic()
-        with self._lock:
-            held = {one.receipt: self._held.get(one.receipt) for one in deliveries}
-        return [lease for lease in held.values() if lease is not None and lease.until > now]
 
     def _at_ours(
         self, deliveries: Sequence[Delivery], call: str, said: Mapping[str, Any], *, until: float | None = None
     ) -> set[str]:
         """Do this to what this handle still holds; which. Without `until` it is not held any more then."""
         done: set[str] = set()
-        ours = self._ours(deliveries)
+        ours = self._held.ours(deliveries)
         for start in range(0, len(ours), BATCH):
             batch = ours[start : start + BATCH]
             entries = [{"ReceiptHandle": lease.delivery.receipt, **said} for lease in batch]
             places = self._calls.batch(call, self._url(), entries)
             done |= {batch[place].delivery.receipt for place in places}
-            self._note(batch, places, until)
+            self._held.note(batch, places, until=until)
         return done
-
-    def _note(self, batch: Sequence[Lease], done: set[int], until: float | None) -> None:
-        with self._lock:
-            for place, lease in enumerate(batch):
-                if until is None or place not in done:
-                    self._held.pop(lease.delivery.receipt, None)
-                else:
-                    lease.until = until
 
     def recover(self, owners: Sequence[str] = ()) -> list[Lost]:
         return []
@@ -284,9 +209,9 @@ class SqsQueueBroker:
 
     def depth(self) -> Depth:
         prefix = "ApproximateNumberOfMessages"
-        found = self._attributes(self._url(), prefix, f"{prefix}Delayed", f"{prefix}NotVisible")
+        found = self._address.attributes(prefix, f"{prefix}Delayed", f"{prefix}NotVisible")
         numbers = [int(found.get(prefix + kind, 0)) for kind in ("", "Delayed", "NotVisible")]
-        return Depth(*numbers, approximate=True)
+        return Depth(numbers[0], numbers[1], numbers[2], approximate=True)
 
     def due_in(self) -> float | None:
         return None

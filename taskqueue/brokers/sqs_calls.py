@@ -18,7 +18,8 @@ CONNECT, ANSWER = 3, 5
 #: how often what failed in a batch is sent again, and the first pause before that in seconds
 AGAIN, PAUSE = 4, 0.1
 _CREDENTIALS = (
-    "give the process credentials as boto3 finds them: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, a profile, or a role"
+    "give the process credentials as boto3 finds them: AWS_ACCESS_KEY_ID and "
+    "AWS_SECRET_ACCESS_KEY, a profile, or a role"
 )
 _GONE = ("AWS.SimpleQueueService.NonExistentQueue", "QueueDoesNotExist")
 _DENIED = ("AccessDenied", "AccessDeniedException", "KMS.AccessDeniedException", "AuthorizationError")

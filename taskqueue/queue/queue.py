@@ -9,6 +9,7 @@ fence refuses, and not a lost report.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from typing import TypeVar
 
 import msgspec
@@ -16,8 +17,10 @@ import msgspec
 from taskqueue.brokers.base import Broker
 from taskqueue.clock import Clock, SystemClock
 from taskqueue.database.engine import Database
+from taskqueue.errors import BrokerUnavailable, ConfigurationError
 from taskqueue.message import Delivery, Lost, Message
 from taskqueue.queue.intake import Intake
+from taskqueue.queue.ledger import Ledger
 from taskqueue.queue.values import Finished, Held, Limits, Parent, Turn
 from taskqueue.status import Status
 from taskqueue.tasklog.base import TaskLogBroker
@@ -50,6 +53,15 @@ class Queue:
         self.database = database
         self.log_database = log_database or database
         self.intake = Intake(broker, task_log, self.limits, database, clock or SystemClock())
+        self._ledger = None if broker.capabilities.recovers else self._opened_ledger()
+
+    def _opened_ledger(self) -> Ledger:
+        if self.log_database is None:
+            raise ConfigurationError(
+                f"queue {self.name!r}: its broker does not tell who holds a message, so that its task log must be in a "
+                'database that all workers share: write [task_log] url = "postgresql+psycopg://..."'
+            )
+        return Ledger(self.log_database, self.broker)
 
     def initialize(self) -> None:
         """Create what the stores miss (P17)."""
@@ -79,27 +91,57 @@ class Queue:
     def _turn(self, finished: Sequence[Finished], *, limit: int, lease: float, worker: str) -> Turn:
         accepted = self._finish(finished) if finished else set()
         deliveries = self.broker.pop(limit=limit, lease=lease) if limit else []
-        held = self._claim(deliveries, worker) if deliveries else []
+        held = self._claim(deliveries, worker, lease) if deliveries else []
         return Turn(held, accepted, short=len(deliveries) < limit)
 
     def _finish(self, finished: Sequence[Finished]) -> set[str]:
-        accepted = self.task_log.finish([f.outcome for f in finished])
-        ended = [f.delivery for f in finished if f.outcome.status is not Status.ENQUEUED]
+        # Left to the outbox: what must wait for longer than a message can.
+        late = [f for f in finished if f.outcome.status is Status.ENQUEUED and self.intake.too_late(f.outcome.delay)]
+        accepted = self._in_log(lambda: self._finish_entries(finished, late))
+        ended = [f.delivery for f in finished if f.outcome.status is not Status.ENQUEUED or f in late]
         # A refused outcome's message is acknowledged too: the receipt says whether it is still ours.
         if ended:
             self.broker.ack(ended)
         for f in finished:
-            if f.outcome.status is Status.ENQUEUED:
+            if f.outcome.status is Status.ENQUEUED and f not in late:
                 self.broker.release([f.delivery], delay=f.outcome.delay)
         return accepted
 
-    def _claim(self, deliveries: Sequence[Delivery], worker: str) -> list[Held]:
-        answers = self.task_log.claim(deliveries, worker=worker)
+    def _finish_entries(self, finished: Sequence[Finished], late: Sequence[Finished]) -> set[str]:
+        accepted = self.task_log.finish([f.outcome for f in finished])
+        if waiting := [f.outcome.id for f in late if f.outcome.id in accepted]:
+            self.task_log.relayed(waiting, at=None)
+        if self._ledger is not None:
+            self._ledger.end([f.delivery for f in finished])
+        return accepted
+
+    def _claim(self, deliveries: Sequence[Delivery], worker: str, lease: float) -> list[Held]:
+        answers = self._claim_entries(deliveries, worker, lease)
         held = [Held(d, claim) for d in deliveries if isinstance(claim := answers[d.id], Claim)]
         if len(held) == len(deliveries):
             return held if len(answers) == len(held) else self._without_twins(held)
         refused = [d for d in deliveries if not isinstance(answers[d.id], Claim)]
-        return self._without_twins(held) + self._sort_out(refused, answers, worker)
+        return self._without_twins(held) + self._sort_out(refused, answers, worker, lease)
+
+    def _claim_entries(
+        self, deliveries: Sequence[Delivery], worker: str, lease: float
+    ) -> Mapping[str, Claim | Refusal]:
+        ledger = self._ledger
+        if ledger is None:
+            return self.task_log.claim(deliveries, worker=worker)
+
+        def step() -> Mapping[str, Claim | Refusal]:
+            answers = self.task_log.claim(deliveries, worker=worker)
+            first = {d.id: d for d in reversed(deliveries) if isinstance(answers[d.id], Claim)}
+            ledger.take(list(first.values()), lease=lease)
+            return answers
+
+        try:
+            return self._in_log(step)
+        except BaseException:
+            with suppress(BrokerUnavailable):
+                self.broker.release(deliveries)
+            raise
 
     def _without_twins(self, held: Sequence[Held]) -> list[Held]:
         """One delivery a task: a second message of the same one is dropped (P2)."""
@@ -109,7 +151,9 @@ class Queue:
             self.broker.ack(twins)
         return [h for h in held if first[h.claim.id] is h]
 
-    def _sort_out(self, refused: Sequence[Delivery], answers: Mapping[str, Claim | Refusal], worker: str) -> list[Held]:
+    def _sort_out(
+        self, refused: Sequence[Delivery], answers: Mapping[str, Claim | Refusal], worker: str, lease: float
+    ) -> list[Held]:
         """Messages that no entry stands behind as it should: drop, hide or adopt them, never loop on them (P7, R7)."""
         ended = [d for d in refused if answers[d.id] is Refusal.ENDED]
         elsewhere = [d for d in refused if answers[d.id] is Refusal.HELD]
@@ -121,7 +165,7 @@ class Queue:
             # Another worker runs it. Looked at again when that one's lease is over, whatever became of it.
             self.broker.release(elsewhere, delay=self.limits.lease)
         adopted = [d for d in missing if d not in junk]
-        return self._claim(adopted, worker) if adopted else []
+        return self._claim(adopted, worker, lease) if adopted else []
 
     # Leases
 
@@ -129,8 +173,19 @@ class Queue:
         """Renew these leases; the ids that are still ours."""
         if not held:
             return set()
-        kept = self._together(lambda: self.broker.extend([h.delivery for h in held], lease=lease))
+        deliveries = [h.delivery for h in held]
+        kept = self._together(lambda: self._extend(deliveries, lease))
         return {h.delivery.id for h in held if h.delivery.receipt in kept}
+
+    def _extend(self, deliveries: Sequence[Delivery], lease: float) -> set[str]:
+        if self._ledger is None:
+            return self.broker.extend(deliveries, lease=lease)
+        ledger = self._ledger
+        kept = self._in_log(lambda: ledger.extend(deliveries, lease=lease))
+        # A message that comes back meanwhile finds its entry held: to hide it for longer only saves looking at it.
+        with suppress(BrokerUnavailable):
+            self.broker.extend([d for d in deliveries if d.receipt in kept], lease=lease)
+        return kept
 
     def release(self, held: Sequence[Held], *, cause: Cause | None = None, detail: str = "") -> None:
         """Give these back unrun, at once; they come first at their priority."""
@@ -139,8 +194,13 @@ class Queue:
 
     def _release(self, held: Sequence[Held], cause: Cause | None, detail: str) -> None:
         # Entry first: a message that is visible again must find it enqueued.
-        self.task_log.release({h.claim.id: h.claim.fence for h in held}, cause=cause, detail=detail)
+        self._in_log(lambda: self._release_entries(held, cause, detail))
         self.broker.release([h.delivery for h in held])
+
+    def _release_entries(self, held: Sequence[Held], cause: Cause | None, detail: str) -> None:
+        self.task_log.release({h.claim.id: h.claim.fence for h in held}, cause=cause, detail=detail)
+        if self._ledger is not None:
+            self._ledger.end([h.delivery for h in held])
 
     def recover(
         self, dead: Iterable[str] = (), *, running: Mapping[str, str] | None = None, excused: bool = False
@@ -151,10 +211,31 @@ class Queue:
         can tell, so that only a task which was held alone is known to be its worker's death. `excused`: the store was
         away, and a lease that ended meanwhile is no task's fault.
         """
-        return self._together(lambda: self._recover(list(dead), running, excused=excused))
+        owners = list(dead)
+        if self._ledger is None:
+            return self._together(lambda: self._recover(self.broker.recover(owners), owners, running, excused=excused))
+        return self._recover_by_ledger(self._ledger, owners, running, excused=excused)
 
-    def _recover(self, dead: Sequence[str], running: Mapping[str, str] | None, *, excused: bool) -> list[Lost]:
-        lost = self.broker.recover(dead)
+    def _recover_by_ledger(
+        self, ledger: Ledger, owners: Sequence[str], running: Mapping[str, str] | None, *, excused: bool
+    ) -> list[Lost]:
+        if not owners and not ledger.any_over():
+            return []
+
+        def step() -> tuple[list[Lost], dict[str, bool]]:
+            found = ledger.recover(owners)
+            lost = self._recover([one.lost for one in found], owners, running, excused=excused)
+            alone = {one.lost.id: one.alone for one in found}
+            self.task_log.relayed(list(alone), at=None)
+            return lost, alone
+
+        lost, alone = self._in_log(step)
+        self.intake.push_again(alone)
+        return lost
+
+    def _recover(
+        self, lost: list[Lost], dead: Sequence[str], running: Mapping[str, str] | None, *, excused: bool
+    ) -> list[Lost]:
         if not lost:
             return []
         told = set(dead) if running is not None else set()
@@ -169,6 +250,18 @@ class Queue:
         if self.database is None:
             return step()
         return self.database.turn(lambda: self._in_transaction(step))
+
+    def _in_log(self, step: Callable[[], T]) -> T:
+        """What is written beside the entries is written with them."""
+        if self._ledger is None:
+            return step()
+        database = self._ledger.database
+
+        def transaction() -> T:
+            with database.begin():
+                return step()
+
+        return database.turn(transaction)
 
     def _in_transaction(self, step: Callable[[], T]) -> T:
         assert self.database is not None

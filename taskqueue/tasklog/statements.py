@@ -70,6 +70,15 @@ class Statements:
                     e.queue == sa.bindparam("queue", type_=sa.String), sa.bindparam("queue", type_=sa.String).is_(None)
                 )
             )
+            .where(sa.or_(e.due_at.is_(None), e.due_at <= sa.bindparam("due", type_=e.due_at.type)))
+            .order_by(e.id)
+            .limit(sa.bindparam("limit"))
+        )
+        # Ids bear the time of their making: what is younger than the time in question is not looked at.
+        self.unheard_of = (
+            sa.select(*(e[field] for field in Entry.__struct_fields__))
+            .where(e.status == int(Status.ENQUEUED), e.id < sa.bindparam("below"))
+            .where(e.relayed_at < sa.bindparam("before"), e.queue == sa.bindparam("queue"))
             .order_by(e.id)
             .limit(sa.bindparam("limit"))
         )
