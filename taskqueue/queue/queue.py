@@ -21,6 +21,7 @@ from taskqueue.errors import BrokerUnavailable, ConfigurationError
 from taskqueue.message import Delivery, Lost, Message
 from taskqueue.queue.intake import Intake
 from taskqueue.queue.ledger import Ledger
+from taskqueue.queue.records import Records
 from taskqueue.queue.values import Finished, Held, Limits, Parent, Turn
 from taskqueue.status import Status
 from taskqueue.tasklog.base import TaskLogBroker
@@ -54,6 +55,7 @@ class Queue:
         self.log_database = log_database or database
         self.intake = Intake(broker, task_log, self.limits, database, clock or SystemClock())
         self._ledger = None if broker.capabilities.recovers else self._opened_ledger()
+        self._records = Records(task_log, self._ledger)
 
     def _opened_ledger(self) -> Ledger:
         if self.log_database is None:
@@ -97,7 +99,7 @@ class Queue:
     def _finish(self, finished: Sequence[Finished]) -> set[str]:
         # Left to the outbox: what must wait for longer than a message can.
         late = [f for f in finished if f.outcome.status is Status.ENQUEUED and self.intake.too_late(f.outcome.delay)]
-        accepted = self._in_log(lambda: self._finish_entries(finished, late))
+        accepted = self._records.finish(finished, unpushed=late)
         ended = [f.delivery for f in finished if f.outcome.status is not Status.ENQUEUED or f in late]
         # A refused outcome's message is acknowledged too: the receipt says whether it is still ours.
         if ended:
@@ -107,41 +109,19 @@ class Queue:
                 self.broker.release([f.delivery], delay=f.outcome.delay)
         return accepted
 
-    def _finish_entries(self, finished: Sequence[Finished], late: Sequence[Finished]) -> set[str]:
-        accepted = self.task_log.finish([f.outcome for f in finished])
-        if waiting := [f.outcome.id for f in late if f.outcome.id in accepted]:
-            self.task_log.relayed(waiting, at=None)
-        if self._ledger is not None:
-            self._ledger.end([f.delivery for f in finished])
-        return accepted
-
     def _claim(self, deliveries: Sequence[Delivery], worker: str, lease: float) -> list[Held]:
-        answers = self._claim_entries(deliveries, worker, lease)
+        try:
+            answers = self._records.claim(deliveries, worker=worker, lease=lease)
+        except BaseException:
+            if self.database is None:
+                with suppress(BrokerUnavailable):
+                    self.broker.release(deliveries)
+            raise
         held = [Held(d, claim) for d in deliveries if isinstance(claim := answers[d.id], Claim)]
         if len(held) == len(deliveries):
             return held if len(answers) == len(held) else self._without_twins(held)
         refused = [d for d in deliveries if not isinstance(answers[d.id], Claim)]
         return self._without_twins(held) + self._sort_out(refused, answers, worker, lease)
-
-    def _claim_entries(
-        self, deliveries: Sequence[Delivery], worker: str, lease: float
-    ) -> Mapping[str, Claim | Refusal]:
-        ledger = self._ledger
-        if ledger is None:
-            return self.task_log.claim(deliveries, worker=worker)
-
-        def step() -> Mapping[str, Claim | Refusal]:
-            answers = self.task_log.claim(deliveries, worker=worker)
-            first = {d.id: d for d in reversed(deliveries) if isinstance(answers[d.id], Claim)}
-            ledger.take(list(first.values()), lease=lease)
-            return answers
-
-        try:
-            return self._in_log(step)
-        except BaseException:
-            with suppress(BrokerUnavailable):
-                self.broker.release(deliveries)
-            raise
 
     def _without_twins(self, held: Sequence[Held]) -> list[Held]:
         """One delivery a task: a second message of the same one is dropped (P2)."""
@@ -180,8 +160,7 @@ class Queue:
     def _extend(self, deliveries: Sequence[Delivery], lease: float) -> set[str]:
         if self._ledger is None:
             return self.broker.extend(deliveries, lease=lease)
-        ledger = self._ledger
-        kept = self._in_log(lambda: ledger.extend(deliveries, lease=lease))
+        kept = self._ledger.extend(deliveries, lease=lease)
         # A message that comes back meanwhile finds its entry held: to hide it for longer only saves looking at it.
         with suppress(BrokerUnavailable):
             self.broker.extend([d for d in deliveries if d.receipt in kept], lease=lease)
@@ -194,13 +173,8 @@ class Queue:
 
     def _release(self, held: Sequence[Held], cause: Cause | None, detail: str) -> None:
         # Entry first: a message that is visible again must find it enqueued.
-        self._in_log(lambda: self._release_entries(held, cause, detail))
+        self._records.release(held, cause=cause, detail=detail)
         self.broker.release([h.delivery for h in held])
-
-    def _release_entries(self, held: Sequence[Held], cause: Cause | None, detail: str) -> None:
-        self.task_log.release({h.claim.id: h.claim.fence for h in held}, cause=cause, detail=detail)
-        if self._ledger is not None:
-            self._ledger.end([h.delivery for h in held])
 
     def recover(
         self, dead: Iterable[str] = (), *, running: Mapping[str, str] | None = None, excused: bool = False
@@ -214,23 +188,8 @@ class Queue:
         owners = list(dead)
         if self._ledger is None:
             return self._together(lambda: self._recover(self.broker.recover(owners), owners, running, excused=excused))
-        return self._recover_by_ledger(self._ledger, owners, running, excused=excused)
-
-    def _recover_by_ledger(
-        self, ledger: Ledger, owners: Sequence[str], running: Mapping[str, str] | None, *, excused: bool
-    ) -> list[Lost]:
-        if not owners and not ledger.any_over():
-            return []
-
-        def step() -> tuple[list[Lost], dict[str, bool]]:
-            found = ledger.recover(owners)
-            lost = self._recover([one.lost for one in found], owners, running, excused=excused)
-            alone = {one.lost.id: one.alone for one in found}
-            self.task_log.relayed(list(alone), at=None)
-            return lost, alone
-
-        lost, alone = self._in_log(step)
-        self.intake.push_again(alone)
+        lost, back = self._records.recover(owners, lambda lost: self._recover(lost, owners, running, excused=excused))
+        self.intake.push_again(back)
         return lost
 
     def _recover(
@@ -250,18 +209,6 @@ class Queue:
         if self.database is None:
             return step()
         return self.database.turn(lambda: self._in_transaction(step))
-
-    def _in_log(self, step: Callable[[], T]) -> T:
-        """What is written beside the entries is written with them."""
-        if self._ledger is None:
-            return step()
-        database = self._ledger.database
-
-        def transaction() -> T:
-            with database.begin():
-                return step()
-
-        return database.turn(transaction)
 
     def _in_transaction(self, step: Callable[[], T]) -> T:
         assert self.database is not None
