@@ -6,10 +6,8 @@ import pytest
 
 from taskqueue import BrokerUnavailable, ConfigurationError, Status
 from taskqueue.app import App
-from taskqueue.brokers.sqs import SqsQueueBroker
 from taskqueue.ids import new_id
 from taskqueue.message import Message
-from taskqueue.plugins import Store
 from taskqueue.settings import parse
 from taskqueue.worker.leaving import Limits
 from tests.support import sqs, tasks
