@@ -6,6 +6,7 @@ import logging
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -13,7 +14,7 @@ import click
 from taskqueue.cli.command import Command
 from taskqueue.cli.parameters import Duration
 from taskqueue.cli.session import Session
-from taskqueue.errors import EXIT_RECYCLE, ConfigurationError
+from taskqueue.errors import EXIT_RECYCLE, BrokerUnavailable, ConfigurationError
 from taskqueue.masking import mask_url
 from taskqueue.settings.load import VARIABLE
 

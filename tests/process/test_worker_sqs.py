@@ -10,6 +10,7 @@ from taskqueue import Status
 from taskqueue.ids import new_id
 from tests.support import sqs, tasks
 from tests.support.eventually import eventually
+from tests.support.sqs_double import double, refusal
 
 pytestmark = [pytest.mark.process, pytest.mark.timeout(150)]
 STORES = """
@@ -85,3 +86,15 @@ def test_an_idle_worker_leaves_at_once_though_it_polls(project):
     assert handle.wait(20) is Status.COMPLETED
     worker.send("SIGTERM")
     assert worker.wait(5) == 0
+
+
+def test_a_worker_that_sqs_refuses_for_good_says_so_and_leaves_with_78(make_project, monkeypatch):
+    for name, value in sqs.CREDENTIALS.items():
+        monkeypatch.setenv(name, value)
+    with double(refusal("AccessDenied")) as server:
+        project = make_project(stores=STORES.format(region=sqs.REGION, endpoint=server.url, prefix="x_"))
+        worker = project.worker()
+        assert worker.wait(20) == 78
+    said = worker.log.read_text()
+    assert "access denied; allow sqs:GetQueueUrl to these credentials" in said
+    assert "Traceback" not in said
