@@ -9,7 +9,7 @@ fence refuses, and not a lost report.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from typing import TypeVar
 
 import msgspec
@@ -128,7 +128,7 @@ class Queue:
         first = {h.claim.id: h for h in reversed(held)}
         twins = [h.delivery for h in held if first[h.claim.id] is not h]
         if twins:
-            self.broker.ack(twins)
+            self._tidy(lambda: self.broker.ack(twins))
         return [h for h in held if first[h.claim.id] is h]
 
     def _sort_out(
@@ -140,12 +140,17 @@ class Queue:
         missing = [d for d in refused if answers[d.id] is Refusal.MISSING]
         junk = [d for d in missing if not self.intake.adopt(d)]
         if ended or junk:
-            self.broker.ack([*ended, *junk])
+            self._tidy(lambda: self.broker.ack([*ended, *junk]))
         if elsewhere:
             # Another worker runs it. Looked at again when that one's lease is over, whatever became of it.
-            self.broker.release(elsewhere, delay=self.limits.lease)
+            self._tidy(lambda: self.broker.release(elsewhere, delay=self.limits.lease))
         adopted = [d for d in missing if d not in junk]
         return self._claim(adopted, worker, lease) if adopted else []
+
+    def _tidy(self, step: Callable[[], object]) -> None:
+        """Where messages are only hints, one that cannot be dropped now is dropped when it comes again."""
+        with suppress(BrokerUnavailable) if self._ledger is not None else nullcontext():
+            step()
 
     # Leases
 

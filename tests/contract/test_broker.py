@@ -67,11 +67,6 @@ def counts(broker: Broker, waiting: int, delayed: int, leased: int) -> bool:
     return depth == Depth(waiting, delayed, leased) if exact else depth.approximate and depth.total >= 0
 
 
-def in_order(broker: Broker, names: Iterable[str]) -> list[str]:
-    """Names as they came, where the store keeps an order."""
-    return list(names) if broker.capabilities.ordered else sorted(names)
-
-
 def recovered(broker: Broker, seconds: float = 5.0) -> list[Lost]:
     """What `recover` brings back once leases have ended."""
     deadline = time.monotonic() + seconds
@@ -313,6 +308,14 @@ def test_what_must_be_alone_stays_so_until_it_is_acked(broker: Broker) -> None:
     broker.release(pop(broker), alone=True)
     broker.release(pop(broker))
     assert [x.alone for x in pop(broker) + pop(broker)] == [True, True]
+
+
+def test_what_is_pushed_to_be_alone_is_so(broker: Broker) -> None:
+    """R5"""
+    broker.push([Message("a", b"x", alone=True), Message("b", b"x", alone=True), Message("c", b"x")])
+    turns = [pop(broker) for _ in range(3)]
+    assert sorted((d.id, d.alone) for turn in turns for d in turn) == [("a", True), ("b", True), ("c", False)]
+    assert [len(turn) for turn in turns] == [1, 1, 1]
 
 
 # Dead owners

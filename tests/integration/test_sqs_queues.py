@@ -6,9 +6,12 @@ import pytest
 
 from taskqueue import BrokerUnavailable, ConfigurationError, Status
 from taskqueue.app import App
+from taskqueue.errors import Deposed
 from taskqueue.ids import new_id
 from taskqueue.message import Message
+from taskqueue.queue import Finished
 from taskqueue.settings import parse
+from taskqueue.tasklog.entry import Outcome
 from taskqueue.worker.leaving import Limits
 from tests.support import sqs, tasks
 from tests.support.clock import FakeClock
@@ -137,6 +140,32 @@ def test_what_a_dead_worker_held_is_there_at_once(open_app):
     assert [one.id for one in queue.recover([dying.incarnation])] == [handle.id]
     assert take_one(queue, "w2").claim.fence == held[0].claim.fence + 1
     assert first.dispatcher.queue("default").extend(held, lease=60) == set()
+
+
+def test_who_was_declared_dead_takes_nothing_more(app, queue):
+    """R1"""
+    crew = app.worker(["default"], Limits())._crew
+    crew.join()
+    queue.recover([crew.incarnation])
+    handle = app.dispatcher.enqueue(tasks.add, 1, 1)
+    with pytest.raises(Deposed, match="must leave"):
+        eventually(lambda: take(queue))
+    assert handle.status() is Status.ENQUEUED
+    crew.join()
+    assert take_one(queue).claim.id == handle.id
+
+
+def test_a_retry_after_a_long_delay_waits_in_the_task_log(app, queue):
+    handle = app.dispatcher.enqueue(tasks.add, 1, 1)
+    held = take_one(queue)
+    outcome = Outcome(
+        id=handle.id, fence=held.claim.fence, status=Status.ENQUEUED, queue="default", attempts=1, delay=3600
+    )
+    finished = [Finished(held.delivery, outcome)]
+    assert queue.turn(finished, limit=0, lease=2, worker="w1").accepted == {handle.id}
+    entry = app.dispatcher.task_log.get(handle.id)
+    assert (entry.status, entry.relayed_at) == (Status.ENQUEUED, None)
+    assert queue.broker.depth().total == 0
 
 
 def test_what_an_ended_lease_held_comes_back(app, queue):

@@ -10,7 +10,7 @@ from taskqueue import Status
 from taskqueue.ids import new_id
 from tests.support import sqs, tasks
 from tests.support.eventually import eventually
-from tests.support.sqs_double import double, refusal
+from tests.support.sqs_double import Relay, double, refusal
 
 pytestmark = [pytest.mark.process, pytest.mark.timeout(150)]
 STORES = """
@@ -98,3 +98,25 @@ def test_a_worker_that_sqs_refuses_for_good_says_so_and_leaves_with_78(make_proj
     said = worker.log.read_text()
     assert "access denied; allow sqs:GetQueueUrl to these credentials" in said
     assert "Traceback" not in said
+
+
+def test_a_worker_weathers_an_outage_of_sqs(make_project):
+    """P15: what it had finished is stored, and it goes on when SQS answers again."""
+    prefix = f"p{new_id()[-12:]}_"
+    with Relay(sqs.endpoint()) as relay:
+        stores = STORES.format(region=sqs.REGION, endpoint=relay.url, prefix=prefix)
+        project = make_project(stores=stores, defaults='lease = "30s"')
+        gate = project.folder / "gate"
+        before = project.queue.enqueue(tasks.until, str(project.ledger), str(gate))
+        worker = project.worker()
+        project.started(before)
+        relay.broken = True
+        gate.touch()
+        meanwhile = project.queue.enqueue(tasks.add, 1, 1)
+        assert before.wait(20) is Status.COMPLETED
+        eventually(lambda: relay.refused > 3, what="that the worker tried")
+        relay.broken = False
+        assert meanwhile.wait(30) is Status.COMPLETED
+        assert worker.stop() == 0
+        project.queue.close()
+    assert len(project.lines("start", before.id)) == 1

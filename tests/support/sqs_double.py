@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import threading
+import urllib.error
+import urllib.request
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -55,3 +57,53 @@ def double(*answers: tuple[int, Any]) -> Iterator[Double]:
         finally:
             server.shutdown()
             thread.join()
+
+
+class Relay:
+    """Stands before a real server and passes everything on, until it is `broken`: then it answers errors."""
+
+    def __init__(self, target: str) -> None:
+        self.broken = False
+        self.refused = 0
+        self._target = target
+        self.url = ""
+
+    def __enter__(self) -> Relay:
+        relay = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                status, answer = relay.passed_on(self.headers, body)
+                self.send_response(status)
+                self.send_header("Content-Type", "application/x-amz-json-1.0")
+                self.send_header("Content-Length", str(len(answer)))
+                self.end_headers()
+                self.wfile.write(answer)
+
+            def log_message(self, *_: Any) -> None:
+                pass
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self._server.server_port}"
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,))
+        self._thread.start()
+        return self
+
+    def passed_on(self, headers: Any, body: bytes) -> tuple[int, bytes]:
+        if self.broken:
+            self.refused += 1
+            return 503, b'{"__type": "com.amazonaws.sqs#ServiceUnavailable"}'
+        kept = {name: value for name, value in headers.items() if name.lower() not in ("host", "content-length")}
+        request = urllib.request.Request(self._target, body, kept)
+        try:
+            with urllib.request.urlopen(request) as answer:
+                return answer.status, answer.read()
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code, error.read()
+
+    def __exit__(self, *_: object) -> None:
+        self._server.shutdown()
+        self._thread.join()
+        self._server.server_close()
