@@ -9,7 +9,7 @@ import urllib.request
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from typing import Any, Self
 
 
 class Double:
@@ -68,7 +68,7 @@ class Relay:
         self._target = target
         self.url = ""
 
-    def __enter__(self) -> Relay:
+    def __enter__(self) -> Self:
         relay = self
 
         class Handler(BaseHTTPRequestHandler):
