@@ -73,7 +73,8 @@ class LongPoll:
             error, self._error = self._error, None
             if error is not None:
                 raise error
-            if self._thread is None and not self._buffer:
+            # Not "is None": of a fork's parent, or of one that broke, only the name is left.
+            if not self.going_on and not self._buffer:
                 self._thread = threading.Thread(target=self._run, args=(seconds,), name="sqs-poll", daemon=True)
                 self._thread.start()
 

@@ -26,7 +26,13 @@ CREDENTIALS = {
     "AWS_CONFIG_FILE": os.devnull,
     "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
 }
-SERVER = "import sys; from moto.server import main; main(['-H', '127.0.0.1', '-p', sys.argv[1]])"
+#: ends when its standard input does, so that it outlives nobody, however that one ended
+SERVER = """
+import os, sys, threading
+threading.Thread(target=lambda: (sys.stdin.read(), os._exit(0)), daemon=True).start()
+from moto.server import main
+main(["-H", "127.0.0.1", "-p", sys.argv[1]])
+"""
 
 
 @cache
@@ -44,7 +50,7 @@ def _start() -> str:
     port = _free_port()
     server = subprocess.Popen(
         [sys.executable, "-c", SERVER, str(port)],
-        stdin=subprocess.DEVNULL,
+        stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
@@ -55,8 +61,7 @@ def _start() -> str:
 
 def _end(server: subprocess.Popen[bytes], starter: int) -> None:
     if os.getpid() == starter:
-        server.kill()
-        server.wait()
+        server.communicate()
         os.environ.pop(VARIABLE, None)
 
 
