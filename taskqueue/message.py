@@ -17,6 +17,8 @@ class Message(msgspec.Struct, frozen=True):
     body: bytes
     priority: int = DEFAULT_PRIORITY
     delay: float = 0.0
+    #: to be leased singly (see `Delivery.alone`)
+    alone: bool = False
 
 
 class Delivery(msgspec.Struct, frozen=True):

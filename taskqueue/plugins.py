@@ -26,6 +26,7 @@ BUILT_IN = {
         "memory": "taskqueue.brokers.memory:InMemoryQueueBroker",
         "sqlite": "taskqueue.brokers.rds:RdsQueueBroker",
         "postgresql": "taskqueue.brokers.rds:RdsQueueBroker",
+        "sqs": "taskqueue.brokers.sqs:SqsQueueBroker",
     },
     TASK_LOGS: {
         "memory": "taskqueue.tasklog.memory:InMemoryTaskLogBroker",
@@ -34,7 +35,7 @@ BUILT_IN = {
     },
 }
 #: schemes of stores that are announced and not yet served
-ANNOUNCED = ("mysql", "mariadb", "sqs")
+ANNOUNCED = ("mysql", "mariadb")
 _KIND = {BROKERS: "broker", TASK_LOGS: "task log broker"}
 
 
@@ -98,7 +99,7 @@ def _registered(group: str) -> dict[str, EntryPoint]:
 
 def _advice(scheme: str, group: str, known: Mapping[str, EntryPoint]) -> str:
     if scheme in ANNOUNCED:
-        return "; this release serves sqlite://, postgresql:// and memory://; MySQL and SQS come with the next one"
+        return "; this release serves sqlite://, postgresql://, sqs:// and memory://; MySQL comes with the next one"
     guess = did_you_mean(scheme, [*known, *ANNOUNCED])
     return (
         f"{guess or ''}; known: {', '.join(sorted(known))}. "

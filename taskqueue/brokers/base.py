@@ -29,14 +29,25 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
     leases: bool = True
     #: enqueuing runs the task at once, in the caller
     immediate: bool = False
+    #: it knows who holds what: `recover` gives back what the dead hold at once, and tells what came back. Else the
+    #: store does that by itself when a lease ends, and the queue keeps who holds what beside the entries
+    recovers: bool = True
+    #: what one holds no other gets; else it may now and then, and the task log's claim tells who runs it
+    once: bool = True
     #: priorities and strict order are kept
     ordered: bool = True
+    #: counts, and when the next message is due, are known exactly
+    exact: bool = True
+    #: a queue's name may have any letters
+    any_name: bool = True
     #: messages in one call to the store
     max_batch: int = 500
     #: longest delay in seconds; None: any; 0: delays are ignored
     max_delay: float | None = None
     #: largest body in bytes
     max_body: int = 16 * 1024 * 1024
+    #: seconds after which a message that nobody has taken may be lost, so that it is pushed again; None: none is lost
+    keeps: float | None = None
 
     @property
     def delays(self) -> bool:

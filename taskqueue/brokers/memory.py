@@ -57,7 +57,7 @@ class InMemoryQueueBroker:
         with self._lanes.lock:
             now = self._clock.monotonic()
             for message in messages:
-                self._lanes.put(message, due=self._due(now, message.delay))
+                self._lanes.put(message, due=self._due(now, message.delay), alone=message.alone)
             self._lanes.ring(len(messages))
 
     def pop(self, *, limit: int, lease: float) -> list[Delivery]:

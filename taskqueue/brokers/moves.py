@@ -85,7 +85,7 @@ class Moves:
             "lane": 2 * message.priority + 1,
             "id": number,
             "task_id": message.id,
-            "alone": 0,
+            "alone": ALONE if message.alone else 0,
             "body": message.body,
         }
 

@@ -80,10 +80,9 @@ def stuck(app: App, *, limit: int) -> Iterator[tuple[str, Status, str, str | Non
     for database, names in _shared(app).items():
         for one in stranded.find(database, names, limit=limit):
             yield one.id, one.status, one.queue, one.worker, one.reason.value
-    before = app.clock.micros() - int(RELAY_AFTER * 1e6)
     for queue in app.queues.values():
         if queue.database is None:
-            for entry in queue.task_log.unrelayed(before=before, limit=limit, queue=queue.name):
+            for entry in queue.intake.left_behind(older_than=RELAY_AFTER, limit=limit):
                 yield entry.id, entry.status, entry.queue, entry.worker, NOT_PUSHED
 
 

@@ -6,6 +6,7 @@ import logging
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -13,7 +14,7 @@ import click
 from taskqueue.cli.command import Command
 from taskqueue.cli.parameters import Duration
 from taskqueue.cli.session import Session
-from taskqueue.errors import EXIT_RECYCLE, ConfigurationError
+from taskqueue.errors import EXIT_RECYCLE, BrokerUnavailable, ConfigurationError
 from taskqueue.masking import mask_url
 from taskqueue.settings.load import VARIABLE
 
@@ -85,9 +86,13 @@ def _show_others_the_way(app: App) -> None:
 def _open(app: App, names: Sequence[str]) -> None:
     """A store that can never work is told of before anything begins."""
     for name in names:
-        if (database := app.database_of(app.dispatcher.queue(name))) is not None:
+        queue = app.dispatcher.queue(name)
+        if (database := app.database_of(queue)) is not None:
             with database.read():
                 pass
+        if not queue.broker.capabilities.recovers:
+            with suppress(BrokerUnavailable):  # what is away now may be back soon: the worker weathers that
+                queue.broker.initialize()
 
 
 def _queues_of_workers(app: App) -> list[str]:

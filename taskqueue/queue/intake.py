@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-import msgspec
+from msgspec.structs import replace
 
 from taskqueue import codec
 from taskqueue.brokers.base import Broker
@@ -22,6 +22,9 @@ from taskqueue.tasklog.entry import Entry
 
 log = logging.getLogger(__name__)
 
+#: seconds between two looks for messages that may be lost
+LOOK_FOR_LOST = 60.0
+
 
 class Intake:
     """The way in. Entry and message are stored together, or the entry first and the message from it (P1)."""
@@ -35,6 +38,7 @@ class Intake:
         self.limits = limits
         self.database = database
         self.clock = clock
+        self._look_for_lost_at = 0.0
 
     def enqueue(
         self, batch: Sequence[tuple[Entry, Message]], *, parent: Parent | None = None, joined: bool = False
@@ -50,7 +54,7 @@ class Intake:
         now = self.clock.micros()
         with self.database.begin():
             self._refuse_when_full(len(batch))
-            new = self._add([msgspec.structs.replace(entry, relayed_at=now) for entry, _ in batch], parent)
+            new = self._add([replace(entry, relayed_at=now) for entry, _ in batch], parent)
             fresh = set(new)
             self.broker.push([message for _, message in batch if message.id in fresh])
         return new
@@ -64,7 +68,7 @@ class Intake:
             return new  # nothing may leave before the application commits; the keeper pushes it then
         fresh = set(new)
         try:
-            self._push([message for _, message in batch if message.id in fresh])
+            self._push([m for _, m in batch if m.id in fresh and not self.too_late(m.delay)])
         except BrokerUnavailable as error:
             # The task is enqueued: its entry says so, and the keeper pushes what was left behind.
             log.warning("push failed, the keeper will repeat it", extra={"queue": self.name, "error": str(error)})
@@ -82,12 +86,40 @@ class Intake:
             self.broker.push(chunk)
             self.task_log.relayed([message.id for message in chunk], at=self.clock.micros())
 
+    def too_late(self, delay: float) -> bool:
+        """Whether the broker cannot delay a message for so long; it waits in the log then, and the keeper pushes it."""
+        most = self.broker.capabilities.max_delay
+        return bool(most) and delay > (most or 0)
+
     def relay(self, *, older_than: float, limit: int = 500) -> int:
-        """Push messages that their producers could not (P1); how many."""
-        before = self.clock.micros() - int(older_than * 1e6)
-        left = self.task_log.unrelayed(before=before, limit=limit, queue=self.name)
+        """Push messages that their producers could not (P1), and those that may be lost; how many."""
+        left = self.left_behind(older_than=older_than, limit=limit) + self._perhaps_lost(limit)
         self._push([self._message_of(entry) for entry in left])
         return len(left)
+
+    def left_behind(self, *, older_than: float, limit: int) -> list[Entry]:
+        """Entries whose message should be with the broker and is not."""
+        now, most = self.clock.micros(), self.broker.capabilities.max_delay
+        due = now + int(most * 1e6) if most else None
+        return self.task_log.unrelayed(before=now - int(older_than * 1e6), limit=limit, queue=self.name, due=due)
+
+    def _perhaps_lost(self, limit: int) -> list[Entry]:
+        """Where the store does not keep messages for ever: those that nobody has taken for so long (R7)."""
+        keeps, now = self.broker.capabilities.keeps, self.clock.monotonic()
+        if keeps is None or now < self._look_for_lost_at:
+            return []
+        self._look_for_lost_at = now + LOOK_FOR_LOST
+        before = self.clock.micros() - int(keeps * 1e6)
+        return self.task_log.unheard_of(before=before, limit=limit, queue=self.name)
+
+    def push_again(self, ids: Mapping[str, bool]) -> None:
+        """New messages for these tasks, if they are enqueued; `ids` says which must be leased singly."""
+        found = [entry for i in ids if (entry := self.task_log.get(i)) is not None]
+        back = [entry for entry in found if entry.status is Status.ENQUEUED]
+        try:
+            self._push([replace(self._message_of(entry), alone=ids[entry.id]) for entry in back])
+        except BrokerUnavailable as error:
+            log.warning("push failed, the keeper will repeat it", extra={"queue": self.name, "error": str(error)})
 
     def _message_of(self, entry: Entry) -> Message:
         wait = max(0.0, ((entry.due_at or 0) - self.clock.micros()) / 1e6)

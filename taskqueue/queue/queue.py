@@ -9,6 +9,7 @@ fence refuses, and not a lost report.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import nullcontext, suppress
 from typing import TypeVar
 
 import msgspec
@@ -16,8 +17,11 @@ import msgspec
 from taskqueue.brokers.base import Broker
 from taskqueue.clock import Clock, SystemClock
 from taskqueue.database.engine import Database
+from taskqueue.errors import BrokerUnavailable, ConfigurationError
 from taskqueue.message import Delivery, Lost, Message
 from taskqueue.queue.intake import Intake
+from taskqueue.queue.ledger import Ledger
+from taskqueue.queue.records import Records
 from taskqueue.queue.values import Finished, Held, Limits, Parent, Turn
 from taskqueue.status import Status
 from taskqueue.tasklog.base import TaskLogBroker
@@ -50,6 +54,16 @@ class Queue:
         self.database = database
         self.log_database = log_database or database
         self.intake = Intake(broker, task_log, self.limits, database, clock or SystemClock())
+        self._ledger = None if broker.capabilities.recovers else self._opened_ledger()
+        self._records = Records(task_log, self._ledger)
+
+    def _opened_ledger(self) -> Ledger:
+        if self.log_database is None:
+            raise ConfigurationError(
+                f"queue {self.name!r}: its broker does not tell who holds a message, so that its task log must be in a "
+                'database that all workers share: write [task_log] url = "postgresql+psycopg://..."'
+            )
+        return Ledger(self.log_database, self.broker)
 
     def initialize(self) -> None:
         """Create what the stores miss (P17)."""
@@ -79,52 +93,67 @@ class Queue:
     def _turn(self, finished: Sequence[Finished], *, limit: int, lease: float, worker: str) -> Turn:
         accepted = self._finish(finished) if finished else set()
         deliveries = self.broker.pop(limit=limit, lease=lease) if limit else []
-        held = self._claim(deliveries, worker) if deliveries else []
+        held = self._claim(deliveries, worker, lease) if deliveries else []
         return Turn(held, accepted, short=len(deliveries) < limit)
 
     def _finish(self, finished: Sequence[Finished]) -> set[str]:
-        accepted = self.task_log.finish([f.outcome for f in finished])
-        ended = [f.delivery for f in finished if f.outcome.status is not Status.ENQUEUED]
+        # Left to the outbox: what must wait for longer than a message can.
+        late = [f for f in finished if f.outcome.status is Status.ENQUEUED and self.intake.too_late(f.outcome.delay)]
+        accepted = self._records.finish(finished, unpushed=late)
+        ended = [f.delivery for f in finished if f.outcome.status is not Status.ENQUEUED or f in late]
         # A refused outcome's message is acknowledged too: the receipt says whether it is still ours.
         if ended:
             self.broker.ack(ended)
         for f in finished:
-            if f.outcome.status is Status.ENQUEUED:
+            if f.outcome.status is Status.ENQUEUED and f not in late:
                 self.broker.release([f.delivery], delay=f.outcome.delay)
         return accepted
 
-    def _claim(self, deliveries: Sequence[Delivery], worker: str) -> list[Held]:
-        answers = self.task_log.claim(deliveries, worker=worker)
+    def _claim(self, deliveries: Sequence[Delivery], worker: str, lease: float) -> list[Held]:
+        try:
+            answers = self._records.claim(deliveries, worker=worker, lease=lease)
+        except BaseException:
+            if self.database is None:
+                with suppress(BrokerUnavailable):
+                    self.broker.release(deliveries)
+            raise
         held = [Held(d, claim) for d in deliveries if isinstance(claim := answers[d.id], Claim)]
         if len(held) == len(deliveries):
             return held if len(answers) == len(held) else self._without_twins(held)
         refused = [d for d in deliveries if not isinstance(answers[d.id], Claim)]
-        return self._without_twins(held) + self._sort_out(refused, answers, worker)
+        return self._without_twins(held) + self._sort_out(refused, answers, worker, lease)
 
     def _without_twins(self, held: Sequence[Held]) -> list[Held]:
         """One delivery a task: a second message of the same one is dropped (P2)."""
         first = {h.claim.id: h for h in reversed(held)}
         twins = [h.delivery for h in held if first[h.claim.id] is not h]
         if twins:
-            self.broker.ack(twins)
+            self._tidy(lambda: self.broker.ack(twins))
         return [h for h in held if first[h.claim.id] is h]
 
-    def _sort_out(self, refused: Sequence[Delivery], answers: Mapping[str, Claim | Refusal], worker: str) -> list[Held]:
+    def _sort_out(
+        self, refused: Sequence[Delivery], answers: Mapping[str, Claim | Refusal], worker: str, lease: float
+    ) -> list[Held]:
         """Messages that no entry stands behind as it should: drop, hide or adopt them, never loop on them (P7, R7)."""
         ended = [d for d in refused if answers[d.id] is Refusal.ENDED]
         elsewhere = [d for d in refused if answers[d.id] is Refusal.HELD]
         missing = [d for d in refused if answers[d.id] is Refusal.MISSING]
         junk = [d for d in missing if not self.intake.adopt(d)]
         if ended or junk:
-            self.broker.ack([*ended, *junk])
+            self._tidy(lambda: self.broker.ack([*ended, *junk]))
         if elsewhere and self.broker.capabilities.immediate:
             # Nothing can be hidden there, and nothing is lost: the one that runs it holds the other message of it.
             self.broker.ack(elsewhere)
         elif elsewhere:
             # Another worker runs it. Looked at again when that one's lease is over, whatever became of it.
-            self.broker.release(elsewhere, delay=self.limits.lease)
+            self._tidy(lambda: self.broker.release(elsewhere, delay=self.limits.lease))
         adopted = [d for d in missing if d not in junk]
-        return self._claim(adopted, worker) if adopted else []
+        return self._claim(adopted, worker, lease) if adopted else []
+
+    def _tidy(self, step: Callable[[], object]) -> None:
+        """Where messages are only hints, one that cannot be dropped now is dropped when it comes again."""
+        with suppress(BrokerUnavailable) if self._ledger is not None else nullcontext():
+            step()
 
     # Leases
 
@@ -132,8 +161,18 @@ class Queue:
         """Renew these leases; the ids that are still ours."""
         if not held:
             return set()
-        kept = self._together(lambda: self.broker.extend([h.delivery for h in held], lease=lease))
+        deliveries = [h.delivery for h in held]
+        kept = self._together(lambda: self._extend(deliveries, lease))
         return {h.delivery.id for h in held if h.delivery.receipt in kept}
+
+    def _extend(self, deliveries: Sequence[Delivery], lease: float) -> set[str]:
+        if self._ledger is None:
+            return self.broker.extend(deliveries, lease=lease)
+        kept = self._ledger.extend(deliveries, lease=lease)
+        # A message that comes back meanwhile finds its entry held: to hide it for longer only saves looking at it.
+        with suppress(BrokerUnavailable):
+            self.broker.extend([d for d in deliveries if d.receipt in kept], lease=lease)
+        return kept
 
     def release(self, held: Sequence[Held], *, cause: Cause | None = None, detail: str = "") -> None:
         """Give these back unrun, at once; they come first at their priority."""
@@ -142,7 +181,7 @@ class Queue:
 
     def _release(self, held: Sequence[Held], cause: Cause | None, detail: str) -> None:
         # Entry first: a message that is visible again must find it enqueued.
-        self.task_log.release({h.claim.id: h.claim.fence for h in held}, cause=cause, detail=detail)
+        self._records.release(held, cause=cause, detail=detail)
         self.broker.release([h.delivery for h in held])
 
     def recover(
@@ -154,10 +193,16 @@ class Queue:
         can tell, so that only a task which was held alone is known to be its worker's death. `excused`: the store was
         away, and a lease that ended meanwhile is no task's fault.
         """
-        return self._together(lambda: self._recover(list(dead), running, excused=excused))
+        owners = list(dead)
+        if self._ledger is None:
+            return self._together(lambda: self._recover(self.broker.recover(owners), owners, running, excused=excused))
+        lost, back = self._records.recover(owners, lambda lost: self._recover(lost, owners, running, excused=excused))
+        self.intake.push_again(back)
+        return lost
 
-    def _recover(self, dead: Sequence[str], running: Mapping[str, str] | None, *, excused: bool) -> list[Lost]:
-        lost = self.broker.recover(dead)
+    def _recover(
+        self, lost: list[Lost], dead: Sequence[str], running: Mapping[str, str] | None, *, excused: bool
+    ) -> list[Lost]:
         if not lost:
             return []
         told = set(dead) if running is not None else set()

@@ -31,6 +31,14 @@ def size(value: Any) -> int:
     return int(count)
 
 
+def message_size(value: Any) -> int:
+    """What one message may have at SQS: from 4 KiB to 1 MiB."""
+    count = size(value)
+    if not 4096 <= count <= 1024 * 1024:
+        raise ValueError('expected a size from "4KiB" to "1MiB"')
+    return count
+
+
 def _quantity(value: Any, units: dict[str, Any]) -> float | None:
     """The number with its unit applied; None if it is none."""
     if isinstance(value, str):

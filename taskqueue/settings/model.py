@@ -16,7 +16,7 @@ from msgspec import Struct
 from taskqueue.masking import mask_url
 from taskqueue.message import DEFAULT_PRIORITY, HIGHEST, LOWEST
 from taskqueue.settings import rules
-from taskqueue.settings.durations import size
+from taskqueue.settings.durations import message_size, size
 from taskqueue.settings.rules import Rule, one_of, seconds, whole
 from taskqueue.status import Status
 
@@ -136,6 +136,8 @@ class SqsOptions(Struct, frozen=True):
     wait_time: Annotated[int, whole(0, 20)] = 20
     dead_letter_queue: Annotated[str | None, rules.optional] = None
     create: Annotated[bool, one_of(*rules.SWITCH)] = True
+    max_message_size: Annotated[int, message_size] = 256 * 1024
+    repush_after: Annotated[float, seconds(60)] = 7 * 86400.0
 
 
 #: URL scheme -> its options. A scheme that is not here belongs to a third party.

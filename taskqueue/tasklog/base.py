@@ -43,11 +43,17 @@ class TaskLogBroker(Protocol):
     def adopt_child(self, parent_id: str, *, fence: int) -> bool:
         """Mark the parent as having children, if `fence` is still its own and it is running; False if not."""
 
-    def relayed(self, ids: Sequence[str], *, at: int) -> None:
-        """Note that these messages reached their broker."""
+    def relayed(self, ids: Sequence[str], *, at: int | None) -> None:
+        """Note that these messages reached their broker; None: that they have to be pushed (again)."""
 
-    def unrelayed(self, *, before: int, limit: int, queue: str | None = None) -> list[Entry]:
-        """Enqueued entries (of that queue) created before that time whose message has not reached its broker."""
+    def unrelayed(self, *, before: int, limit: int, queue: str | None = None, due: int | None = None) -> list[Entry]:
+        """Enqueued entries (of that queue) created before that time whose message has not reached its broker.
+
+        With `due`, those that are to wait for longer than until then are left out.
+        """
+
+    def unheard_of(self, *, before: int, limit: int, queue: str) -> list[Entry]:
+        """Enqueued entries of that queue whose message reached its broker before that time: it may be lost."""
 
     def claim(self, deliveries: Sequence[Delivery], *, worker: str) -> dict[str, Claim | Refusal]:
         """Enqueued -> dequeued for each delivery's entry; by id, the claim or why not.

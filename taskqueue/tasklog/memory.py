@@ -77,7 +77,7 @@ class MemoryStore:
             self._counts[entry.queue, change.status] += 1
             self._entries[entry.id] = replace(entry, **change.values)
 
-    def relayed(self, ids: Sequence[str], at: int) -> None:
+    def relayed(self, ids: Sequence[str], at: int | None) -> None:
         self.change([Change(head, {"relayed_at": at}) for head in self.heads(ids).values()])
 
     def note(self, attempts: Sequence[Attempt]) -> None:
@@ -117,9 +117,14 @@ class MemoryStore:
     def children(self, task_id: str) -> list[Entry]:
         return [replace(child, payload=b"") for child in sorted(self._below(task_id), key=_age)]
 
-    def unrelayed(self, *, before: int, queue: str | None, limit: int) -> list[Entry]:
-        due = (e for e in self._by_id() if e.status is Status.ENQUEUED and e.relayed_at is None)
-        return list(islice((e for e in due if e.created_at < before and queue in (None, e.queue)), limit))
+    def unrelayed(self, *, before: int, queue: str | None, limit: int, due: int | None) -> list[Entry]:
+        left = (e for e in self._by_id() if e.status is Status.ENQUEUED and e.relayed_at is None)
+        soon = (e for e in left if due is None or (e.due_at or 0) <= due)
+        return list(islice((e for e in soon if e.created_at < before and queue in (None, e.queue)), limit))
+
+    def unheard_of(self, *, before: int, queue: str, limit: int) -> list[Entry]:
+        here = (e for e in self._by_id() if e.status is Status.ENQUEUED and e.queue == queue)
+        return list(islice((e for e in here if e.relayed_at is not None and e.relayed_at < before), limit))
 
     def page(self, query: Query) -> Page:
         found = (entry for entry in self._by_id() if _matches(entry, query))

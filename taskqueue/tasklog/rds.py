@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from taskqueue.clock import Clock
 from taskqueue.database.engine import Database, StoreBusy
 from taskqueue.errors import ConfigurationError
+from taskqueue.ids import earliest
 from taskqueue.plugins import Store, scheme_of
 from taskqueue.status import Status
 from taskqueue.tasklog import searching
@@ -24,6 +25,7 @@ from taskqueue.tasklog.stored import StoredTaskLog
 
 T = TypeVar("T")
 STATUSES = tuple(Status)
+NEVER = 2**63 - 1
 NUMBERS = ("status", "master_status", "has_children", "cancel_requested")
 
 
@@ -103,7 +105,7 @@ class RdsStore:
                 tx.count(queue, str(int(before)), -n)
                 tx.count(queue, str(int(after)), n)
 
-    def relayed(self, ids: Sequence[str], at: int) -> None:
+    def relayed(self, ids: Sequence[str], at: int | None) -> None:
         with self._database.begin() as tx:
             tx.execute(self._sql.relayed, {"ids": ids, "at": at})
 
@@ -141,9 +143,14 @@ class RdsStore:
     def children(self, task_id: str) -> list[Entry]:
         return [_entry(row, LISTED) for row in self._rows(self._sql.children, {"parent": task_id})]
 
-    def unrelayed(self, *, before: int, queue: str | None, limit: int) -> list[Entry]:
-        found = self._rows(self._sql.unrelayed, {"before": before, "queue": queue, "limit": limit})
+    def unrelayed(self, *, before: int, queue: str | None, limit: int, due: int | None) -> list[Entry]:
+        latest = NEVER if due is None else due
+        found = self._rows(self._sql.unrelayed, {"before": before, "queue": queue, "limit": limit, "due": latest})
         return [_entry(row, Entry.__struct_fields__) for row in found]
+
+    def unheard_of(self, *, before: int, queue: str, limit: int) -> list[Entry]:
+        wanted = {"before": before, "below": earliest(before), "queue": queue, "limit": limit}
+        return [_entry(row, Entry.__struct_fields__) for row in self._rows(self._sql.unheard_of, wanted)]
 
     def page(self, query: Query) -> Page:
         found = self._rows(searching.page(query, self._database.tables.entry, self._database.dialect), None)

@@ -24,6 +24,7 @@ class Statements:
         self._columns: Any = self.entry.c
         self._write()
         self._read()
+        self._read_outbox()
         self._read_children()
 
     def _among(self, column: sa.ColumnElement[Any]) -> sa.ColumnElement[bool]:
@@ -59,20 +60,6 @@ class Statements:
         self.statuses = sa.select(e.id, e.status).where(among)
         self.cancel_flags = sa.select(e.id).where(among, e.cancel_requested == 1)
         self.attempts = sa.select(self.attempt).where(a.task_id == sa.bindparam("id")).order_by(a.fence)
-        # Not the bare status: its index would be the wrong one to read by, nearly all that wait have been relayed.
-        self.unrelayed = (
-            sa.select(*(e[field] for field in Entry.__struct_fields__))
-            .where(
-                e.relayed_at.is_(None), (e.status + 0) == int(Status.ENQUEUED), e.created_at < sa.bindparam("before")
-            )
-            .where(
-                sa.or_(
-                    e.queue == sa.bindparam("queue", type_=sa.String), sa.bindparam("queue", type_=sa.String).is_(None)
-                )
-            )
-            .order_by(e.id)
-            .limit(sa.bindparam("limit"))
-        )
         statuses = [str(int(status)) for status in Status]
         self.counts = (
             sa.select(t.queue, t.what, sa.func.sum(t.delta)).where(t.what.in_(statuses)).group_by(t.queue, t.what)
@@ -85,6 +72,32 @@ class Statements:
         self.ended = (
             sa.select(*self._head_columns)
             .where(e.status == sa.bindparam("status"), e.id > sa.bindparam("after"), e.id < sa.bindparam("below"))
+            .order_by(e.id)
+            .limit(sa.bindparam("limit"))
+        )
+
+    def _read_outbox(self) -> None:
+        e = self._columns
+        # Not the bare status: its index would be the wrong one to read by, nearly all that wait have been relayed.
+        self.unrelayed = (
+            sa.select(*(e[field] for field in Entry.__struct_fields__))
+            .where(
+                e.relayed_at.is_(None), (e.status + 0) == int(Status.ENQUEUED), e.created_at < sa.bindparam("before")
+            )
+            .where(
+                sa.or_(
+                    e.queue == sa.bindparam("queue", type_=sa.String), sa.bindparam("queue", type_=sa.String).is_(None)
+                )
+            )
+            .where(sa.or_(e.due_at.is_(None), e.due_at <= sa.bindparam("due", type_=e.due_at.type)))
+            .order_by(e.id)
+            .limit(sa.bindparam("limit"))
+        )
+        # Ids bear the time of their making: what is younger than the time in question is not looked at.
+        self.unheard_of = (
+            sa.select(*(e[field] for field in Entry.__struct_fields__))
+            .where(e.status == int(Status.ENQUEUED), e.id < sa.bindparam("below"))
+            .where(e.relayed_at < sa.bindparam("before"), e.queue == sa.bindparam("queue"))
             .order_by(e.id)
             .limit(sa.bindparam("limit"))
         )

@@ -70,8 +70,8 @@ class EntryStore(Protocol):
     def change(self, changes: Sequence[Change]) -> None:
         """Write these, and count the steps from status to status."""
 
-    def relayed(self, ids: Sequence[str], at: int) -> None:
-        """Note that these messages reached their broker."""
+    def relayed(self, ids: Sequence[str], at: int | None) -> None:
+        """Note that these messages reached their broker; None: that they have to be pushed (again)."""
 
     def note(self, attempts: Sequence[Attempt]) -> None:
         """Store those attempts that are not there yet."""
@@ -94,8 +94,11 @@ class EntryStore(Protocol):
     def children(self, task_id: str) -> list[Entry]:
         """Its direct children without payload, oldest first."""
 
-    def unrelayed(self, *, before: int, queue: str | None, limit: int) -> list[Entry]:
+    def unrelayed(self, *, before: int, queue: str | None, limit: int, due: int | None) -> list[Entry]:
         """Enqueued entries created before that time whose message has not reached its broker, oldest first."""
+
+    def unheard_of(self, *, before: int, queue: str, limit: int) -> list[Entry]:
+        """Enqueued entries whose message reached its broker before that time, oldest first."""
 
     def page(self, query: Query) -> Page:
         """One page of a checked search."""

@@ -30,11 +30,14 @@ class StoredTaskLog:
         values = {"has_children": True}
         return self._store.turn(lambda: claiming.write(self._store, parent_id, fence=fence, values=values))
 
-    def relayed(self, ids: Sequence[str], *, at: int) -> None:
+    def relayed(self, ids: Sequence[str], *, at: int | None) -> None:
         self._store.turn(lambda: self._store.relayed(ids, at))
 
-    def unrelayed(self, *, before: int, limit: int, queue: str | None = None) -> list[Entry]:
-        return self._store.unrelayed(before=before, queue=queue, limit=limit)
+    def unrelayed(self, *, before: int, limit: int, queue: str | None = None, due: int | None = None) -> list[Entry]:
+        return self._store.unrelayed(before=before, queue=queue, limit=limit, due=due)
+
+    def unheard_of(self, *, before: int, limit: int, queue: str) -> list[Entry]:
+        return self._store.unheard_of(before=before, queue=queue, limit=limit)
 
     def claim(self, deliveries: Sequence[Delivery], *, worker: str) -> dict[str, Claim | Refusal]:
         return self._store.turn(lambda: claiming.claim(self._store, deliveries, worker=worker))

@@ -61,6 +61,12 @@ def pop_within(broker: Broker, seconds: float = 5.0) -> list[Delivery]:
     return pop(broker)
 
 
+def counts(broker: Broker, waiting: int, delayed: int, leased: int) -> bool:
+    """Whether its depth is this; where the store only estimates, whether it says so."""
+    depth, exact = broker.depth(), broker.capabilities.exact
+    return depth == Depth(waiting, delayed, leased) if exact else depth.approximate and depth.total >= 0
+
+
 def recovered(broker: Broker, seconds: float = 5.0) -> list[Lost]:
     """What `recover` brings back once leases have ended."""
     deadline = time.monotonic() + seconds
@@ -69,13 +75,21 @@ def recovered(broker: Broker, seconds: float = 5.0) -> list[Lost]:
     return lost
 
 
+def again_to_be_had(broker: Broker) -> None:
+    """Until what an ended lease held is back, by whosever hand."""
+    if broker.capabilities.recovers:
+        recovered(broker)
+    else:
+        broker.release(pop_within(broker))
+
+
 # Pushing and popping
 
 
 def test_what_is_empty_gives_nothing(broker: Broker) -> None:
     assert pop(broker) == []
     assert not broker.ready()
-    assert broker.depth() == Depth(0, 0, 0)
+    assert counts(broker, 0, 0, 0)
     assert broker.due_in() is None
 
 
@@ -127,7 +141,7 @@ def test_queues_do_not_see_each_other(open_broker: OpenBroker) -> None:
     assert pop(reports) == []
     push(reports, "b")
     assert ids(pop(mail)) == ["a"]
-    assert reports.depth() == Depth(1, 0, 0)
+    assert counts(reports, 1, 0, 0)
 
 
 @shared_folder
@@ -138,11 +152,12 @@ def test_bodies_come_back_byte_for_byte(open_broker: OpenBroker, bodies: list[by
     assert [d.body for d in pop(broker)] == bodies
 
 
+@pytest.mark.requires("any_name")
 def test_queues_and_ids_may_have_any_letters(open_broker: OpenBroker) -> None:
     broker = open_broker("Grüße & 'quotes' %s :x 100% 🐝")
     push(broker, "ä'; --")
     assert ids(pop(broker)) == ["ä'; --"]
-    assert broker.depth() == Depth(0, 0, 1)
+    assert counts(broker, 0, 0, 1)
 
 
 def test_a_body_of_the_largest_size_passes_and_a_larger_one_is_refused(broker: Broker) -> None:
@@ -158,7 +173,7 @@ def test_a_push_is_all_or_nothing(broker: Broker) -> None:
     with pytest.raises(MessageTooLarge):
         broker.push([Message("small", b"."), Message("large", bytes(broker.capabilities.max_body + 1))])
     assert pop(broker) == []
-    assert broker.depth() == Depth(0, 0, 0)
+    assert counts(broker, 0, 0, 0)
 
 
 def test_initialising_twice_touches_nothing(broker: Broker, other: Broker) -> None:
@@ -193,7 +208,7 @@ def test_what_is_acked_is_gone(broker: Broker) -> None:
     assert broker.ack([first]) == {first.receipt}
     assert broker.ack(held) == {second.receipt}
     assert broker.ack(held) == set()
-    assert broker.depth() == Depth(0, 0, 0)
+    assert counts(broker, 0, 0, 0)
 
 
 def test_only_the_holder_may_ack_extend_or_release(broker: Broker, other: Broker) -> None:
@@ -201,10 +216,10 @@ def test_only_the_holder_may_ack_extend_or_release(broker: Broker, other: Broker
     held = pop(broker)
     assert other.ack(held) == other.extend(held, lease=LONG) == other.release(held) == set()
     assert broker.extend(held, lease=LONG) == receipts(held)
-    assert broker.depth() == Depth(0, 0, 1)
+    assert counts(broker, 0, 0, 1)
 
 
-@pytest.mark.requires("leases")
+@pytest.mark.requires("leases", "recovers")
 def test_what_an_ended_lease_held_comes_back(broker: Broker, other: Broker) -> None:
     push(broker, "a")
     assert ids(pop(broker, lease=MOMENT)) == ["a"]
@@ -221,6 +236,18 @@ def test_a_lease_in_force_is_left_alone(broker: Broker, other: Broker) -> None:
 
 
 @pytest.mark.requires("leases")
+def test_what_a_lease_held_comes_back_of_itself_where_nobody_recovers_it(broker: Broker, other: Broker) -> None:
+    if broker.capabilities.recovers:
+        pytest.skip("somebody has to recover it")
+    push(broker, *"ab")
+    renewed = [d for d in pop(broker, lease=MOMENT) if d.id == "a"]
+    assert broker.extend(renewed, lease=LONG) == receipts(renewed)
+    assert other.recover([broker.owner]) == []
+    assert ids(pop_within(other)) == ["b"]
+    assert broker.ack(renewed) == receipts(renewed)
+
+
+@pytest.mark.requires("leases", "recovers")
 def test_a_renewed_lease_does_not_end(broker: Broker, other: Broker) -> None:
     push(broker, *"ab")
     renewed, ended = pop(broker, lease=MOMENT)
@@ -234,13 +261,14 @@ def test_a_stale_receipt_moves_nothing(broker: Broker, other: Broker) -> None:
     """P2: neither the holder whose lease has ended nor anybody with an earlier receipt touches the new hand-over."""
     push(broker, "a")
     stale = pop(broker, lease=MOMENT)
-    recovered(other)
+    again_to_be_had(other)
     assert broker.ack(stale) == broker.extend(stale, lease=LONG) == broker.release(stale) == set()
     again = pop(broker)
     assert broker.ack(stale) == broker.extend(stale, lease=LONG) == broker.release(stale, delay=1) == set()
     assert broker.ack(again) == receipts(again) != receipts(stale)
 
 
+@pytest.mark.requires("ordered")
 def test_what_is_released_comes_first_at_its_priority_and_in_its_order(broker: Broker, other: Broker) -> None:
     push(broker, *"abc")
     held = pop(broker)
@@ -263,6 +291,7 @@ def test_a_part_may_be_released(broker: Broker, other: Broker) -> None:
     assert broker.ack([first]) == {first.receipt}
 
 
+@pytest.mark.requires("ordered")
 def test_what_must_be_alone_is_delivered_by_itself(broker: Broker) -> None:
     """R5"""
     push(broker, *"abcd")
@@ -281,10 +310,18 @@ def test_what_must_be_alone_stays_so_until_it_is_acked(broker: Broker) -> None:
     assert [x.alone for x in pop(broker) + pop(broker)] == [True, True]
 
 
+def test_what_is_pushed_to_be_alone_is_so(broker: Broker) -> None:
+    """R5"""
+    broker.push([Message("a", b"x", alone=True), Message("b", b"x", alone=True), Message("c", b"x")])
+    turns = [pop(broker) for _ in range(3)]
+    assert sorted((d.id, d.alone) for turn in turns for d in turn) == [("a", True), ("b", True), ("c", False)]
+    assert [len(turn) for turn in turns] == [1, 1, 1]
+
+
 # Dead owners
 
 
-@pytest.mark.requires("leases")
+@pytest.mark.requires("leases", "recovers")
 def test_what_the_dead_held_comes_back_at_once(broker: Broker, other: Broker) -> None:
     """P3"""
     push(broker, "a", priority=9)
@@ -295,7 +332,7 @@ def test_what_the_dead_held_comes_back_at_once(broker: Broker, other: Broker) ->
     assert [ids(pop(other)) for _ in range(3)] == [["b"], ["c", "d"], ["a"]]
 
 
-@pytest.mark.requires("leases")
+@pytest.mark.requires("leases", "recovers")
 def test_the_only_message_of_the_dead_is_named_so_and_others_are_leased_alone(
     broker: Broker, open_broker: OpenBroker
 ) -> None:
@@ -313,7 +350,7 @@ def test_the_only_message_of_the_dead_is_named_so_and_others_are_leased_alone(
     ]
 
 
-@pytest.mark.requires("leases")
+@pytest.mark.requires("leases", "recovers")
 def test_a_deposed_owner_claims_nothing_more(broker: Broker, other: Broker) -> None:
     """R1"""
     push(broker, *"ab")
@@ -325,7 +362,7 @@ def test_a_deposed_owner_claims_nothing_more(broker: Broker, other: Broker) -> N
     assert sorted(ids(pop(other))) == ["a", "b"]
 
 
-@pytest.mark.requires("leases")
+@pytest.mark.requires("leases", "recovers")
 def test_the_deposed_need_not_have_held_anything(broker: Broker, other: Broker) -> None:
     push(broker, "a")
     broker.ack(pop(broker))
@@ -344,14 +381,15 @@ def test_what_is_delayed_comes_when_it_is_due(broker: Broker) -> None:
     push(broker, "later", delay=0.2)
     push(broker, "much later", delay=LONG)
     assert pop(broker) == []
-    assert 0 < (broker.due_in() or 0) <= 0.2
-    assert broker.depth() == Depth(0, 2, 0)
+    assert 0 < (broker.due_in() or 0) <= 0.2 or not broker.capabilities.exact
+    assert counts(broker, 0, 2, 0)
     assert ids(pop_within(broker)) == ["later"]
-    assert broker.depth() == Depth(0, 1, 1)
-    assert LONG - 10 < (broker.due_in() or 0) <= LONG
+    assert counts(broker, 0, 1, 1)
+    assert LONG - 10 < (broker.due_in() or 0) <= LONG or not broker.capabilities.exact
 
 
 @pytest.mark.requires("delays")
+@pytest.mark.requires("ordered")
 def test_what_is_due_joins_the_end_of_its_priority(broker: Broker) -> None:
     broker.push([Message("late", b"", delay=MOMENT), Message("urgent", b"", 0, delay=MOMENT)])
     push(broker, "early")
@@ -366,7 +404,7 @@ def test_what_is_released_with_a_delay_waits(broker: Broker, other: Broker) -> N
     push(broker, *"abc")
     held = pop(broker)
     assert broker.release(held[:2], delay=0.2) == receipts(held[:2])
-    assert broker.depth() == Depth(0, 2, 1)
+    assert counts(broker, 0, 2, 1)
     assert pop(other) == []
     assert ids(pop_within(other)) == ["a", "b"]
 
@@ -388,18 +426,18 @@ def test_depth_counts_each_kind(broker: Broker) -> None:
     push(broker, *"abcde")
     held = pop(broker, 3)
     broker.ack(held[:1])
-    assert broker.depth() == Depth(2, 0, 2)
+    assert counts(broker, 2, 0, 2)
     broker.release(held[1:2])
-    assert broker.depth() == Depth(3, 0, 1)
-    assert broker.depth().total == 4
+    assert counts(broker, 3, 0, 1)
+    assert broker.depth().total == 4 or not broker.capabilities.exact
 
 
-@pytest.mark.requires("leases")
+@pytest.mark.requires("leases", "recovers")
 def test_depth_knows_of_what_was_recovered(broker: Broker, other: Broker) -> None:
     push(broker, *"abc")
     pop(broker, 2)
     other.recover([broker.owner])
-    assert other.depth() == Depth(3, 0, 0)
+    assert counts(other, 3, 0, 0)
 
 
 # Waiting
@@ -450,7 +488,7 @@ def test_a_release_wakes_who_waits(broker: Broker, other: Broker, monkeypatch: p
         assert answer.result(timeout=5)
 
 
-@pytest.mark.requires("leases")
+@pytest.mark.requires("leases", "recovers")
 def test_a_recovery_wakes_who_waits(broker: Broker, other: Broker, monkeypatch: pytest.MonkeyPatch) -> None:
     push(other, "a")
     pop(other)
@@ -495,9 +533,19 @@ def test_an_interrupt_ends_the_wait(broker: Broker, monkeypatch: pytest.MonkeyPa
 # Together
 
 
+def many(broker: Broker, number: int) -> int:
+    """So many; far fewer where a call is across a network and takes ten at most."""
+    return number if broker.capabilities.max_batch > 10 else 150
+
+
+def once(broker: Broker, names: Iterable[str]) -> list[str]:
+    """In their order; a store that may hand out a message twice may have done so."""
+    return sorted(names if broker.capabilities.once else set(names), key=int)
+
+
 def test_two_who_pop_at_once_never_get_the_same(broker: Broker, open_broker: OpenBroker) -> None:
     """P2"""
-    names = [str(number) for number in range(600)]
+    names = [str(number) for number in range(many(broker, 600))]
     for start in range(0, len(names), 100):
         push(broker, *names[start : start + 100])
     handles, start_line = [open_broker() for _ in range(2)], threading.Barrier(2)
@@ -508,7 +556,7 @@ def test_two_who_pop_at_once_never_get_the_same(broker: Broker, open_broker: Ope
 
     with ThreadPoolExecutor() as pool:
         popped = list(pool.map(drain, handles))
-    assert sorted(itertools.chain(*popped), key=int) == names
+    assert once(broker, itertools.chain(*popped)) == names
 
 
 @pytest.mark.process
@@ -517,7 +565,7 @@ def test_two_processes_drain_ten_thousand_messages_exactly_once(
     backend: Backend, broker: Broker, tmp_path: Path
 ) -> None:
     """P2"""
-    names = [str(number) for number in range(10_000)]
+    names = [str(number) for number in range(many(broker, 10_000))]
     for start in range(0, len(names), broker.capabilities.max_batch):
         push(broker, *names[start : start + broker.capabilities.max_batch])
     command = [sys.executable, "-m", "tests.support.drain", backend.name, str(tmp_path), broker.queue, "20"]
@@ -530,9 +578,9 @@ def test_two_processes_drain_ten_thousand_messages_exactly_once(
             drain.stdin.flush()
         with ThreadPoolExecutor() as pool:
             shares = list(pool.map(lambda drain: drain.communicate(timeout=50)[0].split(), drains))
-    assert sorted(itertools.chain(*shares), key=int) == names
+    assert once(broker, itertools.chain(*shares)) == names
     assert all(shares), "one of two had nothing at all"
-    assert broker.depth() == Depth(0, 0, 0)
+    assert counts(broker, 0, 0, 0)
 
 
 @pytest.mark.requires("transactional")
@@ -547,7 +595,8 @@ def test_what_is_rolled_back_never_happened(broker: Any, other: Broker) -> None:
 
     with pytest.raises(Undone):
         step_that_fails()
-    assert broker.depth() == other.depth() == Depth(1, 0, 0)
+    assert counts(broker, 1, 0, 0)
+    assert counts(other, 1, 0, 0)
     assert ids(pop(other)) == ["a"]
     push(broker, "c")
     assert ids(pop(broker)) == ["c"]

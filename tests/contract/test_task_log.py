@@ -10,7 +10,7 @@ from taskqueue import codec
 from taskqueue.message import Delivery
 from taskqueue.status import Status
 from taskqueue.tasklog.entry import Attempt, Cause, Claim, Entry, Refusal
-from tests.support.task_logs import OpenTaskLog, Story
+from tests.support.task_logs import OpenTaskLog, Story, ids
 
 
 def test_an_entry_comes_back_as_it_was_added(story: Story) -> None:
@@ -322,3 +322,38 @@ def test_added_failed_is_failed(story: Story) -> None:
     story.log.add([entry])
     assert story.log.stats() == {"mail": {Status.FAILED: 1}}
     assert isinstance(story.log.get(entry.id), Entry)
+
+
+# The outbox
+
+
+def test_what_must_wait_for_longer_is_not_in_the_outbox_yet(story: Story) -> None:
+    soon, later = story.add(due_at=story.clock.now + 60_000_000), story.add(due_at=story.clock.now + 3_600_000_000)
+    now = story.add()
+    story.clock.advance(1)
+    before = story.clock.now
+
+    def left(**options: int) -> list[str]:
+        return ids(story.log.unrelayed(before=before, limit=10, **options))
+
+    assert left() == [soon, later, now]
+    assert left(due=before + 900_000_000) == [soon, now]
+
+
+def test_what_was_relayed_long_ago_and_still_waits_may_be_lost(story: Story) -> None:
+    old, running, again, elsewhere = story.add(), story.add(), story.add(), story.add(queue="other")
+    story.log.relayed([old, running, again, elsewhere], at=story.clock.now)
+    story.begin(running)
+    story.clock.advance(3600)
+    before, young = story.clock.now, story.add()
+    story.log.relayed([again, young], at=story.clock.now)
+    assert ids(story.log.unheard_of(before=before, limit=10, queue="mail")) == [old]
+
+
+def test_what_is_to_be_pushed_again_is_in_the_outbox_again(story: Story) -> None:
+    task_id = story.add()
+    story.log.relayed([task_id], at=story.clock.now)
+    story.clock.advance(1)
+    assert story.log.unrelayed(before=story.clock.now, limit=10) == []
+    story.log.relayed([task_id], at=None)
+    assert ids(story.log.unrelayed(before=story.clock.now, limit=10)) == [task_id]

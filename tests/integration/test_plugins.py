@@ -76,7 +76,7 @@ def test_an_unknown_scheme_is_refused_with_a_guess_and_what_is_known() -> None:
         plugins.task_log_class("carrier://pigeon")
 
 
-@pytest.mark.parametrize("url", ["mysql+pymysql://db/shop", "sqs://eu-west-1"])
+@pytest.mark.parametrize("url", ["mysql+pymysql://db/shop"])
 def test_a_store_that_is_not_served_yet_says_so(url: str) -> None:
     with pytest.raises(ConfigurationError, match="come with the next one"):
         plugins.broker_class(url)

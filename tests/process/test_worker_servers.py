@@ -16,7 +16,7 @@ pytestmark = pytest.mark.process
 
 @pytest.fixture(params=["postgresql"])
 def project(request, make_project, tmp_path):
-    return make_project(url=in_folder(request.param, tmp_path), defaults='lease = "2s"')
+    return make_project(stores=f'url = "{in_folder(request.param, tmp_path)}"', defaults='lease = "2s"')
 
 
 def test_a_task_runs_and_its_report_is_in_the_log(project):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections import defaultdict
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -14,8 +15,10 @@ from taskqueue.brokers.base import Broker
 from taskqueue.brokers.lanes import Lanes
 from taskqueue.brokers.memory import InMemoryQueueBroker
 from taskqueue.brokers.rds import RdsQueueBroker
+from taskqueue.brokers.sqs import SqsQueueBroker
 from taskqueue.database.engine import Database
 from tests.support.servers import open_in
+from tests.support.sqs import REGION, endpoint
 
 
 class OpenBroker(Protocol):
@@ -69,9 +72,23 @@ def server(kind: str) -> Backend:
     return Backend(kind, connect)
 
 
+def sqs(folder: Path, stack: ExitStack) -> OpenBroker:
+    # Queues of one folder are one store, seen by other processes too.
+    options = {"endpoint_url": endpoint(), "prefix": f"t{zlib.crc32(str(folder).encode()):08x}_"}
+
+    def handle(queue: str = "mail", *, owner: str | None = None) -> Broker:
+        broker = SqsQueueBroker(queue, region=REGION, options=options, owner=owner)
+        stack.callback(broker.close)
+        broker.initialize()
+        return broker
+
+    return handle
+
+
 BACKENDS = [
     Backend("memory", memory),
     Backend("memory-held", memory_held),
     Backend("sqlite", sqlite),
     server("postgresql"),
+    Backend("sqs", sqs),
 ]

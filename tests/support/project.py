@@ -15,12 +15,13 @@ from taskqueue.settings import load
 from tests.support.eventually import eventually
 
 REPOSITORY = Path(__file__).parents[2]
+STORES = 'url = "sqlite:///tasks.db"'
 CONFIG = """
 [app]
 modules = ["tests.support.tasks"]
 {app}
 [brokers.main]
-url = "{url}"
+{stores}
 [queue_defaults]
 {defaults}
 [queues.default]
@@ -82,11 +83,11 @@ class Project:
     """A folder with everything in it."""
 
     def __init__(
-        self, folder: Path, *, app: str = "", defaults: str = "", grace: float = 30, url: str = "sqlite:///tasks.db"
+        self, folder: Path, *, app: str = "", defaults: str = "", grace: float = 30, stores: str = STORES
     ) -> None:
         self.folder = folder
         self.config = folder / "taskqueue.toml"
-        self.config.write_text(CONFIG.format(app=app, url=url, defaults=defaults, grace=grace))
+        self.config.write_text(CONFIG.format(app=app, defaults=defaults, grace=grace, stores=stores))
         self.ledger = folder / "ledger"
         self.ledger.touch()
         self.workers: list[RunningWorker] = []
