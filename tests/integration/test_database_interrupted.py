@@ -9,7 +9,7 @@ import pytest
 from tests.support.programs import run
 
 PROGRAM = """
-import random, sqlite3, sys, threading, time
+import random, sqlite3, sys, threading, time, warnings
 import sqlalchemy as sa
 from taskqueue.database.engine import Database
 from taskqueue.database.filelock import FileLock
@@ -120,6 +120,8 @@ import pathlib
 from taskqueue import connect
 from tests.support.tasks import add
 
+# A connection of the application that is interrupted in the application's own step is left to the garbage collector.
+warnings.simplefilter("ignore", ResourceWarning)
 engine = sa.create_engine("sqlite:///" + path)
 config = pathlib.Path(path).with_suffix(".toml")
 config.write_text(f'[brokers.main]\\nurl = "sqlite:///{path}"\\n[queues.default]\\n')

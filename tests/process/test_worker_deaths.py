@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections import defaultdict
 
+import psutil
 import pytest
 
 from taskqueue import Status
+from taskqueue.database.sidefile import write_lock_holders
 from tests.support import tasks
 from tests.support.eventually import eventually
 
@@ -96,6 +98,17 @@ def test_a_task_that_holds_the_interpreter_is_ended_with_its_worker(project):
     survivor.stop()
 
 
+def froze_between_two_steps(worker, project) -> bool:
+    """Stop it where it holds no lock of the store; else nobody could write until it goes on (and it goes on)."""
+    worker.send("SIGSTOP")
+    eventually(lambda: psutil.Process(worker.pid).status() == psutil.STATUS_STOPPED)
+    locks = [str(project.folder / f"tasks.db{suffix}") for suffix in ("-turn", "-lock", "-shm")]
+    if worker.pid not in write_lock_holders(*locks):
+        return True
+    worker.send("SIGCONT")
+    return False
+
+
 def test_a_stopped_worker_loses_its_lease_and_its_late_result_changes_nothing(make_project):
     """P2, P4: frozen past its lease, another runs the task; what the frozen one writes is refused."""
     project = make_project(defaults="lease = 1")
@@ -103,7 +116,7 @@ def test_a_stopped_worker_loses_its_lease_and_its_late_result_changes_nothing(ma
     handle = project.queue.enqueue(tasks.until, str(project.ledger), str(gate))
     frozen = project.worker()
     project.started(handle)
-    frozen.send("SIGSTOP")
+    eventually(lambda: froze_between_two_steps(frozen, project))
     try:
         other = project.worker()
         project.started(handle, times=2)
