@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+import sqlalchemy as sa
 
 from taskqueue import BrokerUnavailable, ConfigurationError, Status
 from taskqueue.app import App
@@ -232,3 +233,20 @@ def test_without_a_task_log_in_a_database_it_is_refused(tmp_path):
         with pytest.raises(ConfigurationError, match=r"name a database here") as refused:
             parse(text, file=tmp_path / "taskqueue.toml")
         assert refused.value.exit_code == 78
+
+
+def test_an_enqueue_in_the_application_s_transaction_stands_or_falls_with_it(app, queue, tmp_path):
+    """P1: through the outbox; nothing leaves before the commit."""
+    queue.initialize()
+    engine = sa.create_engine(f"sqlite:///{tmp_path}/log.db")
+    with engine.connect() as connection:
+        undone = app.dispatcher.options(connection=connection).enqueue(tasks.add, 1, 1)
+        connection.rollback()
+        done = app.dispatcher.options(connection=connection).enqueue(tasks.add, 2, 2)
+        assert queue.broker.depth().total == 0
+        connection.commit()
+    engine.dispose()
+    assert queue.task_log.statuses([undone.id, done.id]) == {done.id: Status.ENQUEUED}
+    assert queue.relay(older_than=0) == 1
+    work_off(app)
+    assert done.result() == 4
