@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import pytest
+import sqlalchemy as sa
 
 from taskqueue import BrokerUnavailable, ConfigurationError, Status
 from taskqueue.app import App
+from taskqueue.brokers.sqs import SqsQueueBroker
 from taskqueue.errors import Deposed
 from taskqueue.ids import new_id
 from taskqueue.message import Message
-from taskqueue.queue import Finished
+from taskqueue.queue import Finished, Queue
 from taskqueue.settings import parse
 from taskqueue.tasklog.entry import Outcome
+from taskqueue.tasklog.memory import InMemoryTaskLogBroker
 from taskqueue.worker.leaving import Limits
 from tests.support import sqs, tasks
 from tests.support.clock import FakeClock
@@ -232,3 +235,37 @@ def test_without_a_task_log_in_a_database_it_is_refused(tmp_path):
         with pytest.raises(ConfigurationError, match=r"name a database here") as refused:
             parse(text, file=tmp_path / "taskqueue.toml")
         assert refused.value.exit_code == 78
+
+
+def test_an_enqueue_in_the_application_s_transaction_stands_or_falls_with_it(app, queue, tmp_path):
+    """P1: through the outbox; nothing leaves before the commit."""
+    queue.initialize()
+    engine = sa.create_engine(f"sqlite:///{tmp_path}/log.db")
+    with engine.connect() as connection:
+        undone = app.dispatcher.options(connection=connection).enqueue(tasks.add, 1, 1)
+        connection.rollback()
+        done = app.dispatcher.options(connection=connection).enqueue(tasks.add, 2, 2)
+        assert queue.broker.depth().total == 0
+        connection.commit()
+    engine.dispose()
+    assert queue.task_log.statuses([undone.id, done.id]) == {done.id: Status.ENQUEUED}
+    assert queue.relay(older_than=0) == 1
+    work_off(app)
+    assert done.result() == 4
+
+
+def test_without_a_database_to_keep_leases_in_there_is_no_such_queue():
+    broker = SqsQueueBroker("mail", region=sqs.REGION, options={"endpoint_url": "http://127.0.0.1:1"})
+    with pytest.raises(ConfigurationError, match=r"'mail'.*write \[task_log\] url"):
+        Queue(broker, InMemoryTaskLogBroker())
+
+
+def test_what_cannot_be_dropped_now_keeps_no_other_task_from_running(app, queue, monkeypatch):
+    ended, good = app.dispatcher.enqueue(tasks.add, 1, 1), app.dispatcher.enqueue(tasks.add, 2, 2)
+    queue.task_log.cancel([ended.id])
+
+    def away(_deliveries):
+        raise BrokerUnavailable("away")
+
+    monkeypatch.setattr(queue.broker, "ack", away)
+    assert take_one(queue).claim.id == good.id
