@@ -26,15 +26,19 @@ BUILT_IN = {
         "memory": "taskqueue.brokers.memory:InMemoryQueueBroker",
         "sqlite": "taskqueue.brokers.rds:RdsQueueBroker",
         "postgresql": "taskqueue.brokers.rds:RdsQueueBroker",
+        "mysql": "taskqueue.brokers.rds:RdsQueueBroker",
+        "mariadb": "taskqueue.brokers.rds:RdsQueueBroker",
     },
     TASK_LOGS: {
         "memory": "taskqueue.tasklog.memory:InMemoryTaskLogBroker",
         "sqlite": "taskqueue.tasklog.rds:RdsTaskLogBroker",
         "postgresql": "taskqueue.tasklog.rds:RdsTaskLogBroker",
+        "mysql": "taskqueue.tasklog.rds:RdsTaskLogBroker",
+        "mariadb": "taskqueue.tasklog.rds:RdsTaskLogBroker",
     },
 }
 #: schemes of stores that are announced and not yet served
-ANNOUNCED = ("mysql", "mariadb", "sqs")
+ANNOUNCED = ("sqs",)
 _KIND = {BROKERS: "broker", TASK_LOGS: "task log broker"}
 
 
@@ -98,7 +102,7 @@ def _registered(group: str) -> dict[str, EntryPoint]:
 
 def _advice(scheme: str, group: str, known: Mapping[str, EntryPoint]) -> str:
     if scheme in ANNOUNCED:
-        return "; this release serves sqlite://, postgresql:// and memory://; MySQL and SQS come with the next one"
+        return "; this release serves sqlite://, postgresql://, mysql:// and memory://; SQS comes with the next one"
     guess = did_you_mean(scheme, [*known, *ANNOUNCED])
     return (
         f"{guess or ''}; known: {', '.join(sorted(known))}. "

@@ -74,4 +74,5 @@ BACKENDS = [
     Backend("memory-held", memory_held),
     Backend("sqlite", sqlite),
     server("postgresql"),
+    server("mariadb"),
 ]

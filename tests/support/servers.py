@@ -52,8 +52,13 @@ def postgresql_server() -> str:
     return str(server.get_uri())
 
 
-SERVERS: dict[str, Callable[[], str]] = {"postgresql": postgresql_server}
-_DRIVERS = {"postgresql": "postgresql+psycopg"}
+def mariadb_server() -> str:
+    """The URL of the server, whatever its databases."""
+    return os.environ.get("TASKQUEUE_TEST_MYSQL", "mysql://root@127.0.0.1:3306")
+
+
+SERVERS: dict[str, Callable[[], str]] = {"postgresql": postgresql_server, "mariadb": mariadb_server}
+_DRIVERS = {"postgresql": "postgresql+psycopg", "mariadb": "mysql+pymysql"}
 
 
 def administer(kind: str, *statements: str, database: str | None = None) -> None:
