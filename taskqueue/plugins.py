@@ -27,15 +27,17 @@ BUILT_IN = {
         "sqlite": "taskqueue.brokers.rds:RdsQueueBroker",
         "postgresql": "taskqueue.brokers.rds:RdsQueueBroker",
         "sqs": "taskqueue.brokers.sqs:SqsQueueBroker",
+        "mysql": "taskqueue.brokers.rds:RdsQueueBroker",
+        "mariadb": "taskqueue.brokers.rds:RdsQueueBroker",
     },
     TASK_LOGS: {
         "memory": "taskqueue.tasklog.memory:InMemoryTaskLogBroker",
         "sqlite": "taskqueue.tasklog.rds:RdsTaskLogBroker",
         "postgresql": "taskqueue.tasklog.rds:RdsTaskLogBroker",
+        "mysql": "taskqueue.tasklog.rds:RdsTaskLogBroker",
+        "mariadb": "taskqueue.tasklog.rds:RdsTaskLogBroker",
     },
 }
-#: schemes of stores that are announced and not yet served
-ANNOUNCED = ("mysql", "mariadb")
 _KIND = {BROKERS: "broker", TASK_LOGS: "task log broker"}
 
 
@@ -98,9 +100,7 @@ def _registered(group: str) -> dict[str, EntryPoint]:
 
 
 def _advice(scheme: str, group: str, known: Mapping[str, EntryPoint]) -> str:
-    if scheme in ANNOUNCED:
-        return "; this release serves sqlite://, postgresql://, sqs:// and memory://; MySQL comes with the next one"
-    guess = did_you_mean(scheme, [*known, *ANNOUNCED])
+    guess = did_you_mean(scheme, known)
     return (
         f"{guess or ''}; known: {', '.join(sorted(known))}. "
         f"Other packages add theirs by the entry point group {group!r}: install the one that serves '{scheme}'"

@@ -11,7 +11,7 @@ import os
 import socket
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import Self
+from typing import Self, TypeVar
 
 import msgspec
 
@@ -26,6 +26,8 @@ from taskqueue.errors import BrokerUnavailable, ConfigurationError, Deposed
 from taskqueue.ids import new_id
 from taskqueue.message import Delivery, Lost, Message
 from taskqueue.plugins import Store
+
+T = TypeVar("T")
 
 #: due messages that one pop moves to their lanes at most, so that no transaction grows with the queue
 PROMOTED = 500
@@ -61,18 +63,29 @@ class RdsQueueBroker:
     def push(self, messages: Sequence[Message]) -> None:
         refuse_too_large(self.queue, messages, self.capabilities.max_body)
         if messages:
-            with self.database.begin() as tx:
-                self._moves.add(tx, messages)
+            self._step(lambda tx: self._moves.add(tx, messages))
 
     def pop(self, *, limit: int, lease: float) -> list[Delivery]:
         if self._short and not self.ready():
             return []  # an idle worker takes no lock that writers need
-        with self.database.begin() as tx:
+
+        def claim(tx: Transaction) -> list[Delivery]:
             self._require_alive(tx)
             self._moves.promote(tx, limit=max(limit, PROMOTED))
-            taken = self._moves.lease(tx, owner=self.owner, limit=limit, seconds=lease)
+            return self._moves.lease(tx, owner=self.owner, limit=limit, seconds=lease)
+
+        taken = self._step(claim)
         self._short = len(taken) < limit
         return taken
+
+    def _step(self, step: Callable[[Transaction], T]) -> T:
+        """One transaction, repeated where another one was in the way; a part of the thread's open one (R12)."""
+
+        def transaction() -> T:
+            with self.database.begin() as tx:
+                return step(tx)
+
+        return self.database.turn(transaction)
 
     def _require_alive(self, tx: Transaction) -> None:
         if self.owner == self._own_name and not self._registered:
@@ -122,25 +135,30 @@ class RdsQueueBroker:
         if not deliveries:
             return set()
         given = {"ids": [int(d.receipt) for d in deliveries], "owner": self.owner}
-        with self.database.begin() as tx:
+
+        def settle(tx: Transaction) -> list[int]:
             ours = list(tx.execute(self._sql.ours, given).scalars())
             if ours:
                 step(tx, ours)
-        return {str(receipt) for receipt in ours}
+            return ours
+
+        return {str(receipt) for receipt in self._step(settle)}
 
     def recover(self, owners: Sequence[str] = ()) -> list[Lost]:
         if not owners and not self._any_over():
             return []
-        with self.database.begin() as tx:
-            # First who may claim, then what was claimed: a claim still on its way finds its right gone (R1).
-            incarnations.remove(self.database, owners)
-            over = {"owners": list(owners), "now": self.database.dialect.lease_now(tx.connection)}
-            rows = tx.execute(self._sql.over, over | {"queue": self.queue}).all()
-            suspects = {row.owner for row in rows if row.held > 1}
-            if suspects:
-                tx.execute(self._sql.suspect, over | {"suspects": list(suspects)})
-            if rows:
-                self._moves.put_back(tx, [row.id for row in rows])
+        return self._step(lambda tx: self._recover(tx, owners))
+
+    def _recover(self, tx: Transaction, owners: Sequence[str]) -> list[Lost]:
+        # First who may claim, then what was claimed: a claim still on its way finds its right gone (R1).
+        incarnations.remove(self.database, owners)
+        over = {"owners": list(owners), "now": self.database.dialect.lease_now(tx.connection)}
+        rows = tx.execute(self._sql.over, over | {"queue": self.queue}).all()
+        suspects = {row.owner for row in rows if row.held > 1}
+        if suspects:
+            tx.execute(self._sql.suspect, over | {"suspects": list(suspects)})
+        if rows:
+            self._moves.put_back(tx, [row.id for row in rows])
         return [Lost(row.task_id, row.owner, row.held == 1 and row.alone != SUSPECT) for row in rows]
 
     def _any_over(self) -> bool:

@@ -149,7 +149,8 @@ def driver(module: str, *, extra: str, url: sa.URL) -> Any:
 
 def _dialects() -> Mapping[str, Callable[..., Dialect]]:
     # They import this module, and no driver until one of them is opened.
+    from taskqueue.database.mysql import MysqlDialect
     from taskqueue.database.postgresql import PostgresqlDialect
     from taskqueue.database.sqlite import SqliteDialect
 
-    return {name: kind for kind in (SqliteDialect, PostgresqlDialect) for name in kind.names}
+    return {name: kind for kind in (SqliteDialect, PostgresqlDialect, MysqlDialect) for name in kind.names}

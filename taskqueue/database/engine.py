@@ -211,6 +211,11 @@ class Database:
         return process
 
     def _prepare(self, process: Process, *, upgrading: bool) -> None:
+        if upgrading and not self.dialect.initializes_itself:
+            # Looked at only when it is our turn: what another one is about to create is half there.
+            with self._own_step(process) as transaction:
+                self.dialect.prepare(transaction)
+                upgrade.upgrade(transaction.connection, self.tables, self.name)
         with self._connection(process) as connection:
             outdated = upgrade.is_outdated(connection, self.tables, self.name)
             stale = not outdated and self.dialect.is_stale(connection)
@@ -219,7 +224,6 @@ class Database:
         if outdated or stale:
             with self._own_step(process) as transaction:
                 if outdated:
-                    self.dialect.prepare(transaction)
                     upgrade.upgrade(transaction.connection, self.tables, self.name)
                 self.dialect.revive(transaction)
 

@@ -86,6 +86,7 @@ class NotifyWakeup(Wakeup):
                 _inherited.append(self._listener)  # Freed, it would end the parent's session.
                 self._listener = None
             if self._listener and not self._listener.alive:
+                self._listener.stop()
                 self._listener = None
             if self._listener is None:
                 # Where there is no connection to be had the look that follows says so; until then, poll.
@@ -120,7 +121,10 @@ class Listener:
     def stop(self) -> None:
         """End it, and its connection with it."""
         os.write(self._write, b"!")
-        self._thread.join(5.0)
+        if threading.current_thread() is not self._thread:  # where it is the thread that collects garbage
+            self._thread.join(5.0)
+        os.close(self._read)
+        os.close(self._write)
 
     def _run(self) -> None:
         # A broken connection has many names; whoever waits looks, and finds out.
@@ -136,8 +140,6 @@ class Listener:
         self._connection.close()
         for bell in [bell for bells in list(self.bells.values()) for bell in list(bells)]:
             bell.ring()
-        os.close(self._read)
-        os.close(self._write)
 
 
 class ListeningBell:

@@ -23,11 +23,13 @@ from __future__ import annotations
 from functools import cache
 
 import sqlalchemy as sa
+from sqlalchemy.dialects import mysql
 
 # Compared and sorted by their bytes, as everywhere else: a language's order would be another one.
 TEXT_ID = sa.String(36).with_variant(sa.String(36, collation="C"), "postgresql")
 NAME = sa.String(255).with_variant(sa.String(255, collation="C"), "postgresql")
 TIME = sa.BigInteger()
+BYTES = sa.LargeBinary().with_variant(mysql.LONGBLOB(), "mysql", "mariadb")
 
 
 class Tables:
@@ -43,7 +45,7 @@ class Tables:
             sa.Column("id", sa.BigInteger, primary_key=True, autoincrement=False),
             sa.Column("task_id", TEXT_ID, nullable=False),
             sa.Column("alone", sa.SmallInteger, nullable=False, server_default="0"),
-            sa.Column("body", sa.LargeBinary, nullable=False),
+            sa.Column("body", BYTES, nullable=False),
         )
         self.lease = self._table(
             "lease",
@@ -54,7 +56,7 @@ class Tables:
             sa.Column("alone", sa.SmallInteger, nullable=False),
             sa.Column("owner", TEXT_ID, nullable=False),
             sa.Column("lease_until", TIME, nullable=False),
-            sa.Column("body", sa.LargeBinary, nullable=False),
+            sa.Column("body", BYTES, nullable=False),
         )
         self.delayed = self._table(
             "delayed",
@@ -66,7 +68,7 @@ class Tables:
             sa.Column("lane", sa.SmallInteger, nullable=False),
             sa.Column("task_id", TEXT_ID, nullable=False),
             sa.Column("alone", sa.SmallInteger, nullable=False),
-            sa.Column("body", sa.LargeBinary, nullable=False),
+            sa.Column("body", BYTES, nullable=False),
         )
         self.worker = self._table(
             "worker",
@@ -112,9 +114,9 @@ class Tables:
             sa.Column("finished_at", TIME),
             sa.Column("relayed_at", TIME),
             sa.Column("unknown_since", TIME),
-            sa.Column("progress", sa.LargeBinary),
-            sa.Column("payload", sa.LargeBinary, nullable=False),
-            sa.Column("report", sa.LargeBinary),
+            sa.Column("progress", BYTES),
+            sa.Column("payload", BYTES, nullable=False),
+            sa.Column("report", BYTES),
         )
         e = self.entry.c
         self._index("entry_status", e.status, e.id)
@@ -132,7 +134,7 @@ class Tables:
             sa.Column("worker", NAME),
             sa.Column("started_at", TIME),
             sa.Column("ended_at", TIME, nullable=False),
-            sa.Column("report", sa.LargeBinary),
+            sa.Column("report", BYTES),
         )
         self.tally = self._table(
             "tally",
@@ -151,7 +153,14 @@ class Tables:
     def _table(self, name: str, *columns: sa.Column[object]) -> sa.Table:
         # Hot tables keep their rows in the primary key's own tree: one tree to write instead of two.
         clustered = name in ("message", "lease", "delayed", "entry")
-        return sa.Table(self.prefix + name, self.metadata, *columns, sqlite_with_rowid=not clustered)
+        return sa.Table(
+            self.prefix + name,
+            self.metadata,
+            *columns,
+            sqlite_with_rowid=not clustered,
+            mysql_charset="utf8mb4",
+            mysql_collate="utf8mb4_bin",
+        )
 
     def _index(self, name: str, *columns: sa.Column[object], where: sa.ColumnElement[bool] | None = None) -> None:
         sa.Index(f"ix_{self.prefix}{name}", *columns, sqlite_where=where, postgresql_where=where)

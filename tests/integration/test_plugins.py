@@ -66,6 +66,9 @@ def test_the_built_in_brokers_come_in_by_the_same_door() -> None:
     assert plugins.broker_class("memory://") is InMemoryQueueBroker
     assert plugins.broker_class("sqlite:///var/tasks.db") is RdsQueueBroker
     assert plugins.broker_class("postgresql+psycopg://db/shop") is RdsQueueBroker
+    assert (
+        plugins.broker_class("mysql+pymysql://db/shop") is plugins.broker_class("mariadb://db/shop") is RdsQueueBroker
+    )
     assert plugins.broker_class("SQLite+pysqlite:///var/tasks.db") is RdsQueueBroker
 
 
@@ -74,12 +77,6 @@ def test_an_unknown_scheme_is_refused_with_a_guess_and_what_is_known() -> None:
         plugins.broker_class("sqlit:///x")
     with pytest.raises(ConfigurationError, match=r"group 'taskqueue.task_log_brokers': install the one .* 'carrier'"):
         plugins.task_log_class("carrier://pigeon")
-
-
-@pytest.mark.parametrize("url", ["mysql+pymysql://db/shop"])
-def test_a_store_that_is_not_served_yet_says_so(url: str) -> None:
-    with pytest.raises(ConfigurationError, match="come with the next one"):
-        plugins.broker_class(url)
 
 
 @pytest.mark.parametrize(

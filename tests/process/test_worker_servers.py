@@ -14,9 +14,14 @@ from tests.support.servers import administer, in_folder
 pytestmark = pytest.mark.process
 
 
-@pytest.fixture(params=["postgresql"])
-def project(request, make_project, tmp_path):
-    return make_project(stores=f'url = "{in_folder(request.param, tmp_path)}"', defaults='lease = "2s"')
+@pytest.fixture(params=["postgresql", "mariadb"])
+def kind(request) -> str:
+    return request.param
+
+
+@pytest.fixture
+def project(kind, make_project, tmp_path):
+    return make_project(stores=f'url = "{in_folder(kind, tmp_path)}"', defaults='lease = "2s"')
 
 
 def test_a_task_runs_and_its_report_is_in_the_log(project):
@@ -32,7 +37,7 @@ def test_an_idle_worker_is_woken(project):
     assert first.wait(20) is Status.COMPLETED
     started = time.monotonic()
     assert project.queue.enqueue(tasks.add, 1, 2).wait(10) is Status.COMPLETED
-    assert time.monotonic() - started < 2
+    assert time.monotonic() - started < 4
     assert worker.stop() == 0
 
 
@@ -51,7 +56,9 @@ def test_what_a_killed_worker_held_runs_again_elsewhere(project):
     project.nothing_left()
 
 
-def test_a_worker_outlives_the_end_of_its_sessions(project):
+def test_a_worker_outlives_the_end_of_its_sessions(kind, project):
+    if kind != "postgresql":
+        pytest.skip("one statement of an administrator ends all sessions only there")
     worker = project.worker()
     assert project.queue.enqueue(tasks.add, 1, 1).wait(20) is Status.COMPLETED
     end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND datname = '{}'"

@@ -91,4 +91,5 @@ BACKENDS = [
     Backend("sqlite", sqlite),
     server("postgresql"),
     Backend("sqs", sqs),
+    server("mariadb"),
 ]

