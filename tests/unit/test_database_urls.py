@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 
 from taskqueue.database.engine import Database
@@ -34,3 +36,28 @@ def test_a_url_that_cannot_be_is_refused_in_one_line(url, said):
 def test_opening_waits_for_the_first_use(tmp_path):
     Database(f"sqlite:///{tmp_path}/queue.db").close()
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("url", "module", "extra"),
+    [("postgresql://ann:secret@h/shop", "psycopg", "postgresql"), ("mariadb://ann:secret@h/shop", "pymysql", "mysql")],
+)
+def test_a_missing_driver_is_named_with_what_installs_it(monkeypatch, url, module, extra):
+    monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(
+        ConfigurationError, match=rf"driver {module} .*pip install 'taskqueue-supervisor\[{extra}\]'"
+    ) as e:
+        Database(url)
+    assert "secret" not in str(e.value)
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("postgresql+asyncpg://h/shop", r"use psycopg 3, postgresql\+psycopg://"),
+        ("mysql+mysqldb://h/shop", r"use PyMySQL, mysql\+pymysql://"),
+    ],
+)
+def test_another_driver_is_refused(url, said):
+    with pytest.raises(ConfigurationError, match=said):
+        Database(url)
