@@ -119,6 +119,6 @@ def test_a_later_page_is_found_and_not_counted_off(database: Database, name: str
 def test_the_rules_read_by_index(database: Database, statement: str, index: str) -> None:
     sql = Statements(database.tables, database.dialect)
     values = {"ids": ["x"], "statuses": [5, 6], "parent": "x", "owner": "ann", "status": 4, "limit": 9}
-    values |= {"before": 1, "queue": None, "after": "", "below": "1"}
+    values |= {"before": 1, "due": 1, "queue": None, "after": "", "below": "1"}
     steps = plan(database, getattr(sql, statement), values)
     assert any(index in step for step in steps), steps

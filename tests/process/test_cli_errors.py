@@ -36,7 +36,7 @@ def folder(tmp_path):
         (HEAD + '[brokers.main]\nurl = "${NO_SUCH_VARIABLE}"\n' + QUEUE, "${NO_SUCH_VARIABLE} is not set: set it, or"),
         (
             HEAD + f'[brokers.main]\nurl = "foo://ann:{SECRET}@host/x"\n' + QUEUE,
-            "no broker for 'foo://'; known: memory",
+            "no broker for 'foo://'; known: mariadb, memory, mysql",
         ),
         (HEAD + f'[brokers.main]\nurl = "foo:ann:{SECRET}@host"\nlimit = 3\n' + QUEUE, "taskqueue.toml [brokers.main]"),
         (HEAD + f'[brokers.main]\nurl = ["foo://ann:{SECRET}@host/x"]\n' + QUEUE, "taskqueue.toml [brokers.main] url"),

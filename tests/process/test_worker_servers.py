@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 
 import pytest
+import sqlalchemy as sa
 
 from taskqueue import Status
 from tests.support import tasks
@@ -62,7 +63,7 @@ def test_a_worker_outlives_the_end_of_its_sessions(kind, project):
     worker = project.worker()
     assert project.queue.enqueue(tasks.add, 1, 1).wait(20) is Status.COMPLETED
     end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND datname = '{}'"
-    name = project.app.settings.brokers["main"].url.rpartition("/")[2]
+    name = sa.make_url(project.app.settings.brokers["main"].url).database
     administer("postgresql", end.format(name))
     again = project.queue.enqueue(tasks.add, 1, 2)
     eventually(lambda: again.status() is Status.COMPLETED, what="a task after the outage")
