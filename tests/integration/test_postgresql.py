@@ -57,7 +57,9 @@ def pop(broker, limit=100) -> list[str]:
 
 
 def end_sessions(url: sa.URL) -> None:
-    administer("postgresql", f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{url.database}'")
+    administer(
+        "postgresql", f"SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE datname = '{url.database}'"
+    )
 
 
 def test_who_claims_passes_over_what_another_claims_and_takes_it_once_it_is_given_up(broker, opened) -> None:

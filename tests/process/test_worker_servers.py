@@ -62,7 +62,9 @@ def test_a_worker_outlives_the_end_of_its_sessions(kind, project):
         pytest.skip("one statement of an administrator ends all sessions only there")
     worker = project.worker()
     assert project.queue.enqueue(tasks.add, 1, 1).wait(20) is Status.COMPLETED
-    end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND datname = '{}'"
+    end = (
+        "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND datname = '{}'"
+    )
     name = sa.make_url(project.app.settings.brokers["main"].url).database
     administer("postgresql", end.format(name))
     again = project.queue.enqueue(tasks.add, 1, 2)
