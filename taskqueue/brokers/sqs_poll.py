@@ -6,12 +6,12 @@ who waits waits for that thread. Where nobody waits any more when something arri
 
 from __future__ import annotations
 
-import select
 import threading
 import time
 from collections.abc import Callable
 
 from taskqueue.brokers.lanes import Pipe
+from taskqueue.brokers.waiting import interrupted
 from taskqueue.errors import TaskQueueError
 from taskqueue.message import Delivery
 
@@ -59,7 +59,7 @@ class LongPoll:
                 if left <= 0:
                     break
                 self._poll(min(longest, max(1, int(left + 0.999))))
-                if _rang(bell, left, interrupt):
+                if interrupted(bell, left, interrupt):
                     self.give_back()
                     return False
         finally:
@@ -108,15 +108,3 @@ class LongPoll:
         if thread is not None:
             thread.join(within)
         self.give_back()
-
-
-def _rang(bell: Pipe, seconds: float, interrupt: int | None) -> bool:
-    """Wait; whether it was the interrupt that ended it."""
-    poll = select.poll()
-    poll.register(bell.fileno(), select.POLLIN)
-    if interrupt is not None:
-        poll.register(interrupt, select.POLLIN)
-    readable = {descriptor for descriptor, _ in poll.poll(int(seconds * 1000) + 1)}
-    if bell.fileno() in readable:
-        bell.drain()
-    return interrupt in readable

@@ -31,12 +31,13 @@ def wait_for(work: Work, bell: Bell, timeout: float, interrupt: int | None) -> b
             return False
         due = work.due_in()
         longest = min(left, bell.patience())
-        if _interrupted(bell, longest if due is None else min(longest, due), interrupt):
+        if interrupted(bell, longest if due is None else min(longest, due), interrupt):
             return False
     return True
 
 
-def _interrupted(bell: Bell, seconds: float, interrupt: int | None) -> bool:
+def interrupted(bell: Bell, seconds: float, interrupt: int | None) -> bool:
+    """Sleep until `bell` rings, `seconds` are over, or `interrupt` is readable; whether it was the interrupt."""
     poll = select.poll()
     poll.register(bell.fileno(), select.POLLIN)
     if interrupt is not None:
