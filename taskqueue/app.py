@@ -33,9 +33,12 @@ from taskqueue.task.function import set_default_dispatcher
 from taskqueue.tasklog.base import TaskLogBroker
 from taskqueue.tasklog.reading import TaskLog
 from taskqueue.worker.crew import Crew
+from taskqueue.worker.deaths import Deaths
 from taskqueue.worker.inline import Inline
 from taskqueue.worker.leaving import Limits as WorkerLimits
 from taskqueue.worker.loop import Worker
+from taskqueue.worker.place import Place
+from taskqueue.worker.presence import FoundDead
 
 #: options of a store that are its database's
 DATABASE_OPTIONS = ("prefix", "schema", "listen", "direct_url")
@@ -97,10 +100,9 @@ class App:
         limits: WorkerLimits,
         *,
         selector: str = "weighted",
-        slot: str | None = None,
-        alone: bool = True,
+        place: Place | None = None,
     ) -> Worker:
-        """A worker of these queues; `alone`: it does the keeper's duties too."""
+        """A worker of these queues; without a place under a master it does the keeper's duties too."""
         queues = [self.dispatcher.queue(name) for name in names]
         self._refuse_immediate(queues)
         stems = _stems(self._databases_of(queues))
@@ -111,13 +113,13 @@ class App:
             clock=self.clock,
             databases=self._databases_of(queues),
             stem=stems[0] if stems else None,
-            chores=self.keeper().step if alone else lambda: None,
-            slot=slot,
+            chores=self.keeper().step if place is None else lambda: None,
+            place=place,
         )
         return Worker(crew, limits, spawn=self.dispatcher.spawn)
 
-    def keeper(self) -> Keeper:
-        """The keeper of all queues."""
+    def keeper(self, deaths: Deaths | None = None) -> Keeper:
+        """The keeper of all queues; `deaths` are those that a master tells of."""
         databases = self._databases_of(list(self.queues.values()))
 
         def fold() -> None:
@@ -128,7 +130,10 @@ class App:
             list(self.queues.values()),
             self.clock,
             retention={s: kept for s, kept in self.settings.task_log.retention.items() if kept is not None},
-            stems=_stems(databases),
+            deaths=[
+                *([deaths] if deaths else []),
+                *(FoundDead(stem, self.clock.monotonic) for stem in _stems(databases)),
+            ],
             fold=fold,
         )
 

@@ -13,7 +13,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Self
 
 from taskqueue.clock import Clock
@@ -21,8 +20,7 @@ from taskqueue.errors import BrokerUnavailable
 from taskqueue.queue import Queue
 from taskqueue.status import Status
 from taskqueue.tasklog.base import TaskLogBroker
-from taskqueue.worker.presence import bury, find_dead
-from taskqueue.worker.scorecard import Card
+from taskqueue.worker.deaths import Death, Deaths
 
 log = logging.getLogger(__name__)
 
@@ -43,13 +41,13 @@ class Keeper:
         clock: Clock,
         *,
         retention: Mapping[Status, float] | None = None,
-        stems: Sequence[Path] = (),
+        deaths: Sequence[Deaths] = (),
         fold: Callable[[], None] = lambda: None,
     ) -> None:
         self._queues = queues
         self._clock = clock
         self._retention = retention or {}
-        self._stems = stems
+        self._deaths = deaths
         self._duties: list[tuple[float, Callable[[], object]]] = [
             (1.0, self.bury_the_dead),
             (1.0, self.recover),
@@ -75,18 +73,19 @@ class Keeper:
                         self._due[number] = now + (1.0 if unfinished else period)
 
     def bury_the_dead(self) -> None:
-        """Give back what the dead workers of this host held, each with the cause of its death."""
+        """Give back what dead workers of this host held, each with the cause of its death (P3, P4)."""
         with _Outages() as outages:
-            for stem in self._stems:
-                for incarnation, card in find_dead(stem):
+            for deaths in self._deaths:
+                for death in deaths.find():
                     with outages.weathered():
-                        self._bury(stem, incarnation, card)
+                        self._give_back(death)
+                        deaths.bury(death)
 
-    def _bury(self, stem: Path, incarnation: str, card: Card | None) -> None:
-        running = _running(card, self._clock.monotonic())
-        self._at_each_queue(lambda queue: queue.recover([incarnation], running=running, excused=self._was_away(queue)))
-        bury(stem, incarnation)
-        _tell(incarnation, card)
+    def _give_back(self, death: Death) -> None:
+        dead, running = [death.incarnation], death.running
+        self._at_each_queue(lambda queue: queue.recover(dead, running=running, excused=self._was_away(queue)))
+        if running != {}:
+            log.warning("%s", death)
 
     def recover(self) -> None:
         """Give back what ended leases held. After an outage that is no task's fault (P4)."""
@@ -164,21 +163,3 @@ class _Outages:
             yield
         except BrokerUnavailable as error:
             self._first = self._first or error
-
-
-def _running(card: Card | None, now: float) -> dict[str, str] | None:
-    """The task that a dead worker ran, with the cause; none if it was told to go (P4). None: nobody can tell."""
-    if card is None:
-        return None
-    if card.leaving or not card.task_id:
-        return {}
-    if card.deadline and now >= card.deadline:
-        return {card.task_id: f"the worker was ended: the task did not yield at its time limit (worker {card.slot})"}
-    return {card.task_id: f"the worker died while it ran the task (worker {card.slot})"}
-
-
-def _tell(incarnation: str, card: Card | None) -> None:
-    if card is None or not card.leaving:
-        slot = card.slot if card else incarnation
-        task = card.task_id if card else ""
-        log.warning("worker %s died%s", slot, f" while it ran task {task}" if task else "")

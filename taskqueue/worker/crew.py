@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from random import Random
 
@@ -20,6 +20,7 @@ from taskqueue.selectors import Selector
 from taskqueue.worker.inbox import Work
 from taskqueue.worker.interrupt import Interrupter
 from taskqueue.worker.orders import Orders
+from taskqueue.worker.place import Place, Wanted
 from taskqueue.worker.presence import Presence
 from taskqueue.worker.scorecard import Scorecard
 from taskqueue.worker.station import Station
@@ -41,10 +42,12 @@ class Crew:
         databases: Sequence[Database] = (),
         stem: Path | None = None,
         chores: Callable[[], None] = lambda: None,
-        slot: str | None = None,
+        place: Place | None = None,
     ) -> None:
         self.host = socket.gethostname()
-        self.slot = slot or f"{self.host}:{os.getpid()}"
+        #: its slot under a master; None: it runs alone
+        self.place = place
+        self.slot = place.name if place else f"{self.host}:{os.getpid()}"
         self.clock = clock
         self.random = Random()
         self.registry = registry
@@ -53,7 +56,7 @@ class Crew:
         self._by_name = {station.queue.name: station for station in self.stations}
         self.orders = Orders()
         self.interrupter = Interrupter()
-        self.watch = Watch(self.interrupter, clock)
+        self.watch = Watch(self.interrupter, clock, stacks=place.stacks if place else None)
         self.lease = min(queue.limits.lease for queue in queues)
         self.incarnation = ""
         #: where this worker is registered, and queues are paused
@@ -61,7 +64,7 @@ class Crew:
         self._stem = stem
         self._presence: Presence | None = None
         self._chores = chores
-        self.scorecard: Scorecard | None = None
+        self.scorecard: Scorecard | None = place.scorecard if place else None
 
     def station_of(self, work: Work) -> Station:
         """The station of a work's queue."""
@@ -87,6 +90,9 @@ class Crew:
 
     def _appear(self) -> None:
         """Prove that this incarnation lives, before the proof of the last one is gone."""
+        if self.place is not None:
+            self.note(incarnation=self.incarnation)
+            return
         if self._stem is None:
             return
         before, self._presence = self._presence, Presence(self._stem, self.incarnation, slot=self.slot)
@@ -113,6 +119,7 @@ class Crew:
         except BrokerUnavailable as error:
             log.warning("this worker leaves without a word to its store: %s", error)
             return
+        self.note(incarnation="")
         self.scorecard = None
         if self._presence is not None:
             self._presence.leave()
@@ -129,9 +136,18 @@ class Crew:
 
     def _read_pauses(self) -> None:
         """All of them or none: of a store that is away, the last known state holds (P6)."""
-        paused = set().union(*[incarnations.paused_queues(database) for database in self.databases])
+        self._pause(set().union(*[incarnations.paused_queues(database) for database in self.databases]))
+
+    def follow(self, wanted: Wanted) -> None:
+        """Do what the master wants."""
+        if self.orders.paused_above is not wanted.paused:
+            self.orders.paused_above = wanted.paused
+            self.orders.poke()
+        self._pause(wanted.paused_queues)
+
+    def _pause(self, queues: Collection[str]) -> None:
         for station in self.stations:
-            if station.paused is not (station.queue.name in paused):
+            if station.paused is not (station.queue.name in queues):
                 station.paused = not station.paused
                 self.orders.poke()
 

@@ -9,9 +9,8 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 
-from taskqueue.clock import Clock
+from taskqueue.worker.crew import Crew
 from taskqueue.worker.inbox import Inbox, Work
-from taskqueue.worker.watch import Watch
 
 #: seconds between two looks at a task
 LOOK = 0.1
@@ -20,36 +19,49 @@ LOOK = 0.1
 class Guard(threading.Thread):
     """Keeps the watch while something is held; asleep while nothing is."""
 
-    def __init__(self, watch: Watch, inbox: Inbox, clock: Clock) -> None:
+    def __init__(self, crew: Crew, inbox: Inbox) -> None:
         super().__init__(name="guard", daemon=True)
-        self._watch = watch
+        self._crew = crew
+        self._watch = crew.watch
         self._inbox = inbox
-        self._clock = clock
+        self._clock = crew.clock
         self._wake = threading.Event()
         self._over = False
+        self._lease_end = 0.0
+        self._title = ""
 
     def run(self) -> None:
         """The thread's life."""
         while not self._over:
             self._wake.clear()
-            self.look()
-            self._wake.wait(LOOK if self._inbox.held else None)
+            self._wake.wait(LOOK if self.look() else None)
         self._watch.disarm()
 
-    def look(self) -> None:
-        """Tell the running task what its time is, and move the timer on."""
-        self._watch.look(self._inbox.current)
+    def look(self) -> bool:
+        """Tell the running task what its time is, and move the timer on; whether anything is held."""
+        current = self._inbox.current
+        self._watch.look(current)
         self.arm()
+        self._show(current)
+        return bool(self._lease_end)
 
     def arm(self, more: Sequence[Work] = ()) -> None:
         """Arm the timer for what is held, and for `more` that is about to be: it may start before the next look."""
         now = self._clock.monotonic()
         current, held = self._inbox.current, [*self._inbox.held, *more]
-        self._watch.arm(
-            current,
-            [work for work in held if work is not current],
-            lease_end=min((work.lease_end for work in held if work.lease_end > now), default=None),
-        )
+        lease_end = min((work.lease_end for work in held if work.lease_end > now), default=None)
+        self._watch.arm(current, [work for work in held if work is not current], lease_end=lease_end)
+        self._lease_end = lease_end or (now if held else 0.0)
+
+    def _show(self, current: Work | None) -> None:
+        """Let the master see until when this process may hold what it holds, and people what it does."""
+        if (place := self._crew.place) is None:
+            return
+        self._crew.note(lease_end=self._lease_end)
+        title = f"running {current.name} {current.id}" if current else "idle"
+        if title != self._title:
+            self._title = title
+            place.title(title)
 
     def wake(self) -> None:
         """Something is held now."""

@@ -17,6 +17,9 @@ from taskqueue.errors import TaskQueueError
 from taskqueue.queue import Finished, Held, Queue
 from taskqueue.tasklog.entry import Outcome
 
+#: seconds between two signs of life of a task thread that waits
+BEAT = 5.0
+
 
 class Work(msgspec.Struct):
     """One held delivery in a worker, decoded; `problem` says why it cannot run."""
@@ -55,6 +58,8 @@ class Inbox:
     def __init__(self, clock: Clock, poke: Callable[[], None]) -> None:
         self._clock = clock
         self._poke = poke
+        #: called every `BEAT` seconds while the task thread waits here, so that others see it live
+        self.beat: Callable[[], None] = lambda: None
         self._change = threading.Condition()
         self._ready: deque[Work] = deque()
         self._finished: list[tuple[Work, Outcome]] = []
@@ -81,7 +86,7 @@ class Inbox:
             while (work := self._next()) is None and not self.closed:
                 # Only when there is something new: the lifeline's answers to a poke must not poke it again.
                 self._poke()
-                self._change.wait_for(lambda: (self._ready and not self._paused) or self.closed)
+                self._wait(lambda: bool(self._ready and not self._paused) or self.closed)
             return self._begin(work) if work is not None else None
 
     def _next(self) -> Work | None:
@@ -121,8 +126,13 @@ class Inbox:
         with self._change:
             self.hurry = True
             self._poke()
-            self._change.wait_for(lambda: not (self._finished or self._storing) or self._abandoned)
+            self._wait(lambda: not (self._finished or self._storing) or self._abandoned)
             self.hurry = False
+
+    def _wait(self, condition: Callable[[], bool]) -> None:
+        self.beat()
+        while not self._change.wait_for(condition, BEAT):
+            self.beat()
 
     # The lifeline
 

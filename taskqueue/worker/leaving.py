@@ -20,7 +20,7 @@ from taskqueue.worker.inbox import Inbox, Work
 from taskqueue.worker.memory import private_memory
 from taskqueue.worker.orders import Orders, Stop
 from taskqueue.worker.station import Station
-from taskqueue.worker.watch import Watch, stderr
+from taskqueue.worker.watch import Watch
 
 log = logging.getLogger(__name__)
 #: a task that was asked to leave at once has so long, in seconds
@@ -140,7 +140,7 @@ class Leaving:
                 self._watch.end_soon(current, WorkerStopping("the worker must leave now"), within=LAST_WORD + 0.5)
             elif now >= self._asked_at + LAST_WORD:
                 log.error("task %s did not yield; the worker ends in the middle of it", current.id)
-                faulthandler.dump_traceback(file=stderr())
+                faulthandler.dump_traceback(file=self._watch.stacks)
                 os._exit(EXIT_FAILED)
 
     def over(self, inbox: Inbox, *, away: bool) -> bool:

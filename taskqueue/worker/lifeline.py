@@ -21,6 +21,7 @@ from taskqueue.worker.inbox import Inbox
 from taskqueue.worker.leases import Leases
 from taskqueue.worker.leaving import LAST_WORD, Leaving
 from taskqueue.worker.outage import Outages
+from taskqueue.worker.place import Ear
 from taskqueue.worker.turns import Turns
 
 log = logging.getLogger(__name__)
@@ -29,7 +30,7 @@ log = logging.getLogger(__name__)
 class Lifeline(threading.Thread):
     """Runs until the worker has stopped and everything is stored or given back."""
 
-    def __init__(self, crew: Crew, inbox: Inbox, leaving: Leaving) -> None:
+    def __init__(self, crew: Crew, inbox: Inbox, leaving: Leaving, *, joined: bool = True) -> None:
         super().__init__(name="lifeline", daemon=True)
         self._crew = crew
         self._inbox = inbox
@@ -39,18 +40,21 @@ class Lifeline(threading.Thread):
         self._outages = Outages(crew.clock, crew.random)
         self._bells = Bells(crew.stations, crew.orders, self._outages)
         self._leases = Leases(crew, inbox, self._outages)
-        self._guard = Guard(crew.watch, inbox, crew.clock)
+        self._guard = Guard(crew, inbox)
         self._turns = Turns(crew, inbox, leaving, self._leases, self._guard)
-        self._chores = Chores(crew)
-        self._deposed = False
+        self._beside = _beside(crew, leaving)
+        #: not in the registers: not yet, or declared dead
+        self._deposed = not joined
+        #: monotonic time of the last step
+        self.stepped_at = crew.clock.monotonic()
         self.failure: BaseException | None = None
 
     def run(self) -> None:
         """The thread's life."""
         try:
             self._guard.start()
-            self._chores.do()  # before anything is claimed: which queues are paused
-            self._chores.start()
+            self._beside.do()  # before anything is claimed: what is paused
+            self._beside.start()
             while not self._leaving.over(self._inbox, away=self._outages.on):
                 self._step()
         except BaseException as error:
@@ -63,14 +67,14 @@ class Lifeline(threading.Thread):
 
     def leave(self) -> None:
         """After the thread's end, and the last task's: end the incarnation."""
-        self._chores.stop()
+        self._beside.stop()
         self._guard.stop()
         self._crew.leave()
 
     def _step(self) -> None:
         try:
             self._leaving.follow(self._inbox)
-            now = self._clock.monotonic()
+            now = self.stepped_at = self._clock.monotonic()
             if self._deposed:
                 self._rejoin()
             if not self._deposed:
@@ -117,3 +121,10 @@ class Lifeline(threading.Thread):
             self._bells.wait(seconds)
         else:
             self._orders.wait(seconds)
+
+
+def _beside(crew: Crew, leaving: Leaving) -> Chores | Ear:
+    """Who tells what is paused: the store that a lone worker looks at as it does the chores, or its master."""
+    if crew.place is None:
+        return Chores(crew)
+    return Ear(crew.place, heard=crew.follow, orphaned=leaving.leave)

@@ -11,7 +11,7 @@ import logging
 import os
 import sys
 
-from taskqueue.errors import EXIT_FAILED
+from taskqueue.errors import EXIT_FAILED, BrokerUnavailable
 from taskqueue.hooks import HOOKS
 from taskqueue.worker.crew import Crew
 from taskqueue.worker.forked import end_child
@@ -27,6 +27,9 @@ log = logging.getLogger(__name__)
 #: the interpreter's thread switch, in seconds: the lifeline must not wait 5 ms for each answer of its store while
 #: short tasks hold the interpreter
 SWITCH = 0.001
+#: a task thread that waits gives a sign of life every few seconds, so much ahead; a lifeline that has not made a step
+#: for so long is none (a store may keep it for a while)
+AHEAD, LIFELESS = 15.0, 300.0
 
 
 class Worker:
@@ -52,10 +55,10 @@ class Worker:
         crew.orders.install()
         crew.interrupter.install()
         sys.setswitchinterval(SWITCH)
-        crew.join()
-        lifeline = Lifeline(crew, self._inbox, self._leaving)
+        lifeline = Lifeline(crew, self._inbox, self._leaving, joined=self._join())
         try:
             HOOKS.started()
+            self._give_signs_of_life(lifeline)
             lifeline.start()
             try:
                 self._work()
@@ -63,6 +66,7 @@ class Worker:
                 self._leaving.leave()
                 raise
             finally:
+                crew.note(state=State.STOPPING, deadline=0.0)
                 crew.orders.poke()
                 lifeline.join()
             HOOKS.stopped()
@@ -72,6 +76,28 @@ class Worker:
             crew.orders.restore()
         return EXIT_FAILED if lifeline.failure else self._leaving.exit_code
 
+    def _join(self) -> bool:
+        """Join the crew. Under a master a store that is away is no reason to give up: the lifeline goes on trying."""
+        try:
+            self._crew.join()
+        except BrokerUnavailable:
+            if self._crew.place is None:
+                raise
+            return False
+        return True
+
+    def _give_signs_of_life(self, lifeline: Lifeline) -> None:
+        if self._crew.place is None:
+            return
+
+        def beat() -> None:
+            now = self._crew.clock.monotonic()
+            if now < lifeline.stepped_at + LIFELESS:
+                self._crew.note(state=State.IDLE, task_id="", task_name="", deadline=now + AHEAD)
+
+        self._inbox.beat = beat
+        beat()
+
     def _work(self) -> None:
         pid = os.getpid()
         while (work := self._inbox.take()) is not None:
@@ -80,7 +106,7 @@ class Worker:
             if os.getpid() != pid:
                 end_child(None)  # forked in a hook: a child's task itself never comes back
             self._inbox.done(work, outcome)
-            self._crew.note(state=State.IDLE, task_id="", deadline=0.0)
+            self._crew.note(state=State.IDLE, task_id="", task_name="", deadline=0.0, done=self.taken)
             if work.queue.limits.commit_each:
                 self._inbox.flushed()
 
@@ -89,6 +115,7 @@ class Worker:
         self._crew.note(
             state=State.RUNNING,
             task_id=work.id,
+            task_name=work.name,
             fence=claim.fence,
             attempt=claim.attempts + 1,
             since=work.started,

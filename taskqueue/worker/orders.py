@@ -48,7 +48,10 @@ class Orders:
         for fd in (self._read, self._write):
             os.set_blocking(fd, False)
         self.stop = Stop.NO
-        self.paused = False
+        #: USR2 was sent to this process, and no CONT since
+        self.paused_here = False
+        #: whoever stands above it has paused it
+        self.paused_above = False
         #: when the first TERM or INT came; a second one means now
         self._insisted_at: float | None = None
         self._previous: dict[int, object] = {}
@@ -63,6 +66,11 @@ class Orders:
     def signals(self) -> set[int]:
         """The numbers of those that were taken over."""
         return set(self._previous)
+
+    @property
+    def paused(self) -> bool:
+        """Nothing may be started (P6): each of the two is set and cleared on its own."""
+        return self.paused_here or self.paused_above
 
     def install(self) -> None:
         """Take the signals over; main thread only."""
@@ -113,9 +121,9 @@ class Orders:
         if name in self.STOPPING:
             self._stop(name)
         elif name == "SIGUSR2":
-            self.paused = True
+            self.paused_here = True
         elif name == "SIGCONT":
-            self.paused = False
+            self.paused_here = False
 
     def _stop(self, name: str) -> None:
         self.stop = max(self.stop, Stop.GRACEFUL)

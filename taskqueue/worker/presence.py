@@ -14,11 +14,12 @@ import glob
 import mmap
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from taskqueue.database.sidefile import share_like
 from taskqueue.errors import BrokerUnavailable
+from taskqueue.worker.deaths import Death
 from taskqueue.worker.scorecard import SIZE, Card, Scorecard
 
 if sys.platform != "win32":
@@ -63,6 +64,23 @@ class Presence:
         fd, self._fd = self._fd, -1
         if fd >= 0:
             os.close(fd)
+
+
+class FoundDead:
+    """The deaths of workers that ran alone beside that stem; `clock` gives monotonic seconds."""
+
+    def __init__(self, stem: Path, clock: Callable[[], float]) -> None:
+        self._stem = stem
+        self._clock = clock
+
+    def find(self) -> Iterator[Death]:
+        """Those that nobody has buried yet."""
+        for incarnation, card in find_dead(self._stem):
+            yield Death.alone(incarnation, card, self._clock())
+
+    def bury(self, death: Death) -> None:
+        """Its file goes."""
+        bury(self._stem, death.incarnation)
 
 
 def find_dead(stem: Path) -> Iterator[tuple[str, Card | None]]:

@@ -19,7 +19,7 @@ from typing import Any
 import msgspec
 
 SIZE = 256
-_ROW = struct.Struct("=I36s64sBBII36sddQ")
+_ROW = struct.Struct("=I36s64sBBBII36s64sdddQ")
 _HEAD = struct.Struct("=I")
 _TAIL_AT = _ROW.size
 
@@ -43,11 +43,19 @@ class Card(msgspec.Struct, frozen=True, kw_only=True):
     state: State = State.BOOT
     #: it leaves because it was told to (or recycles): its end counts as nobody's crash (R16)
     leaving: bool = False
+    #: USR2 was sent to this very process (P6)
+    paused: bool = False
     fence: int = 0
     attempt: int = 0
     task_id: str = ""
+    #: as much of it as fits
+    task_name: str = ""
+    #: since when the task runs
     since: float = 0.0
+    #: by then the working loop writes here again, unless it hangs
     deadline: float = 0.0
+    #: by then the earliest lease of what it holds ends, unless it is renewed
+    lease_end: float = 0.0
     done: int = 0
 
 
@@ -79,14 +87,17 @@ class Scorecard:
         row = _ROW.pack(
             self._turn,
             card.incarnation.encode(),
-            card.slot.encode()[:64],
+            card.slot.encode(),
             card.state,
             card.leaving,
+            card.paused,
             card.fence,
             card.attempt,
             card.task_id.encode(),
+            card.task_name.encode(),
             card.since,
             card.deadline,
+            card.lease_end,
             card.done,
         )
         # Tail, body, head, in this order: while a write is under way, or was cut short, head and tail differ.
@@ -98,21 +109,25 @@ class Scorecard:
     def read(self) -> Card | None:
         """The row, or None if it is torn or was never written."""
         raw = bytes(self._buffer[self._offset : self._offset + _TAIL_AT + _HEAD.size])
-        turn, incarnation, slot, state, leaving, fence, attempt, task, since, deadline, done = _ROW.unpack(
+        turn, incarnation, slot, state, leaving, paused, fence, attempt, task, name, *times, done = _ROW.unpack(
             raw[:_TAIL_AT]
         )
         if turn == 0 or turn != _HEAD.unpack(raw[_TAIL_AT:])[0]:
             return None
+        since, deadline, lease_end = times
         return Card(
             incarnation=_text(incarnation),
             slot=_text(slot),
             state=State(state),
             leaving=bool(leaving),
+            paused=bool(paused),
             fence=fence,
             attempt=attempt,
             task_id=_text(task),
+            task_name=_text(name),
             since=since,
             deadline=deadline,
+            lease_end=lease_end,
             done=done,
         )
 

@@ -32,8 +32,10 @@ def margin(lease: float) -> float:
 class Watch:
     """Guards one running task at a time. Safe in threads."""
 
-    def __init__(self, interrupter: Interrupter, clock: Clock) -> None:
+    def __init__(self, interrupter: Interrupter, clock: Clock, *, stacks: int | None = None) -> None:
         self._interrupter = interrupter
+        #: descriptor for the stacks of a process that has to be ended; None: standard error
+        self._stacks = stacks
         self._clock = clock
         self._lock = threading.Lock()
         self._told = 0
@@ -88,6 +90,11 @@ class Watch:
         with self._lock:
             self._arm(None)
 
+    @property
+    def stacks(self) -> int:
+        """The descriptor to which stacks go."""
+        return stderr() if self._stacks is None else self._stacks
+
     def _arm(self, end: float | None) -> None:
         if end is None:
             if self._armed:
@@ -99,7 +106,7 @@ class Watch:
         if end == self._armed or (self._armed <= end <= self._armed + 1.0 and self._armed > now + 3.0):
             return
         self._armed = end
-        faulthandler.dump_traceback_later(max(0.05, end - now), exit=True, file=stderr())
+        faulthandler.dump_traceback_later(max(0.05, end - now), exit=True, file=self.stacks)
 
 
 def stderr() -> int:

@@ -22,7 +22,7 @@ from taskqueue.queue import Held, Limits, Queue
 from taskqueue.status import Status
 from taskqueue.tasklog.entry import Cause
 from taskqueue.tasklog.rds import RdsTaskLogBroker
-from taskqueue.worker.presence import Presence, find_dead
+from taskqueue.worker.presence import FoundDead, Presence, find_dead
 from tests.support.clock import FakeClock
 from tests.support.task_logs import Story
 
@@ -131,7 +131,7 @@ def test_what_the_dead_held_is_given_back_before_they_are_buried(clock, queue, s
     there: list[bool] = []
     queue.on_recover = lambda: there.append(stem.with_name("queue.db-worker-it").exists())
     kill_a_worker(stem)
-    Keeper([queue], clock, stems=[stem]).bury_the_dead()
+    Keeper([queue], clock, deaths=[FoundDead(stem, clock.monotonic)]).bury_the_dead()
     assert queue.told() == [("recover", ["it"], {}, False)]
     assert there == [True]
     assert dict(find_dead(stem)) == {}
@@ -139,7 +139,7 @@ def test_what_the_dead_held_is_given_back_before_they_are_buried(clock, queue, s
 
 def test_nobody_is_buried_whose_tasks_could_not_all_be_given_back(clock, stem):
     first, second = FakeQueue("first"), FakeQueue("second")
-    keeper = Keeper([first, second], clock, stems=[stem])
+    keeper = Keeper([first, second], clock, deaths=[FoundDead(stem, clock.monotonic)])
     kill_a_worker(stem, "a", task_id="t")
     kill_a_worker(stem, "b")
     first.away = True
@@ -169,13 +169,13 @@ def test_nobody_is_buried_whose_tasks_could_not_all_be_given_back(clock, stem):
 )
 def test_a_death_is_the_running_task_s_unless_its_worker_was_told_to_go(clock, queue, stem, card, running):
     kill_a_worker(stem, **card)
-    Keeper([queue], clock, stems=[stem]).bury_the_dead()
+    Keeper([queue], clock, deaths=[FoundDead(stem, clock.monotonic)]).bury_the_dead()
     assert queue.told() == [("recover", ["it"], running, False)]
 
 
 def test_of_a_torn_scorecard_nobody_can_tell(clock, queue, stem):
     stem.with_name("queue.db-worker-it").touch()
-    Keeper([queue], clock, stems=[stem]).bury_the_dead()
+    Keeper([queue], clock, deaths=[FoundDead(stem, clock.monotonic)]).bury_the_dead()
     assert queue.told() == [("recover", ["it"], None, False)]
 
 
@@ -184,7 +184,7 @@ def test_a_death_is_one_line_and_an_ordered_one_is_none(clock, queue, stem, capl
     kill_a_worker(stem, "b", leaving=True)
     with caplog.at_level(logging.WARNING):
         for _ in range(3):
-            Keeper([queue], clock, stems=[stem]).bury_the_dead()
+            Keeper([queue], clock, deaths=[FoundDead(stem, clock.monotonic)]).bury_the_dead()
     assert [record.getMessage() for record in caplog.records] == ["worker h:1 died while it ran task t7"]
 
 
@@ -236,7 +236,7 @@ def test_leases_that_ended_in_an_outage_are_excused_in_that_store_only(clock):
 
 def test_a_worker_that_died_in_an_outage_is_excused(clock, queue, stem):
     """P4: a lease that ended while the store was away takes its worker with it (R3), and that is no task's fault."""
-    keeper = Keeper([queue], clock, stems=[stem])
+    keeper = Keeper([queue], clock, deaths=[FoundDead(stem, clock.monotonic)])
     keeper.step()
     kill_a_worker(stem, task_id="task")
     queue.away = True
@@ -339,7 +339,7 @@ def held(queue: Queue, clock: FakeClock, *, lease: float = 120) -> Held:
 def test_a_task_of_a_dead_worker_waits_again_and_an_ordered_death_is_no_crash(real, clock, stem, leaving, crashes):
     one = held(real, clock)
     kill_a_worker(stem, task_id=one.claim.id, fence=one.claim.fence, leaving=leaving)
-    Keeper([real], clock, stems=[stem]).step()
+    Keeper([real], clock, deaths=[FoundDead(stem, clock.monotonic)]).step()
     entry = real.task_log.get(one.claim.id)
     assert (entry.status, entry.crashes) == (Status.ENQUEUED, crashes)
     assert real.broker.depth().waiting == 1
