@@ -42,7 +42,7 @@ from taskqueue.task.function import set_default_dispatcher
 from taskqueue.task.function import task as task
 
 if TYPE_CHECKING:
-    from taskqueue.app import connect as connect
+    from taskqueue.opened import connect as connect
     from taskqueue.dispatcher import QueueDispatcher as QueueDispatcher
     from taskqueue.handle import Handle as Handle
 
@@ -50,7 +50,7 @@ __version__ = "0.1.0"
 
 #: name -> module, imported when first asked for: these stand on the databases
 _LATER = {
-    "connect": "taskqueue.app",
+    "connect": "taskqueue.opened",
     "QueueDispatcher": "taskqueue.dispatcher",
     "Handle": "taskqueue.handle",
 }
@@ -62,4 +62,4 @@ def __getattr__(name: str) -> Any:
     return getattr(importlib.import_module(_LATER[name]), name)
 
 
-set_default_dispatcher(lambda: importlib.import_module("taskqueue.app").connect())
+set_default_dispatcher(lambda: importlib.import_module("taskqueue.opened").connect())

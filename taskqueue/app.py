@@ -1,19 +1,19 @@
 """The composition root: from settings to every object, by plain calls.
 
-`connect` is what applications call; the commands build an `App` and ask it for a worker or a keeper.
+Applications come to it by `taskqueue.connect`; the commands build an `App` and ask it for a worker or a keeper.
 """
 
 from __future__ import annotations
 
 import importlib
 import sys
-import threading
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
+from random import uniform
 from typing import Any
 
-from taskqueue import plugins, settings
+from taskqueue import plugins
 from taskqueue.brokers.base import Broker
 from taskqueue.clock import Clock, SystemClock
 from taskqueue.database import tally
@@ -29,7 +29,6 @@ from taskqueue.selectors import SELECTORS
 from taskqueue.settings import QueueSettings, Settings
 from taskqueue.settings.model import Located
 from taskqueue.task.base import AbstractTask
-from taskqueue.task.function import set_default_dispatcher
 from taskqueue.tasklog.base import TaskLogBroker
 from taskqueue.tasklog.reading import TaskLog
 from taskqueue.worker.crew import Crew
@@ -94,6 +93,34 @@ class App:
                     f"{where} [app] modules: cannot import {name!r} (from {root}): {type(error).__name__}: {error}"
                 ) from error
 
+    def warm(self) -> None:
+        """Import what the stores need, so that processes forked from this one share it. Opens nothing."""
+        for located in self.settings.brokers.values():
+            plugins.broker_class(located.url)
+        for queue in self.queues.values():
+            if (database := self.database_of(queue)) is not None:
+                database.dialect.create_engine().dispose()
+
+    def become(self, config: Settings) -> None:
+        """Go on with other settings, before anything was opened. Whoever holds the dispatcher holds the new one."""
+        held = self.__dict__.pop("dispatcher", None)
+        for made in ("queues", "task_log_broker"):
+            self.__dict__.pop(made, None)
+        self._databases.clear()
+        self.settings = config
+        if held is not None:
+            vars(held).update(vars(self.dispatcher))
+            self.__dict__["dispatcher"] = held
+
+    def limits(self, names: Sequence[str], **said: Any) -> WorkerLimits:
+        """When a worker of these queues leaves: what was said, and when to be recycled, which is the lowest figure of
+        its queues, as one process serves them all; a tenth more or less, so that not all go at once.
+        """
+        queues = [self.settings.queues[name] for name in names if name in self.settings.queues]
+        max_tasks = min((queue.max_tasks for queue in queues if queue.max_tasks), default=0)
+        max_memory = min((queue.max_memory for queue in queues if queue.max_memory), default=0)
+        return WorkerLimits(**said, max_tasks=round(max_tasks * uniform(0.9, 1.1)), max_memory=max_memory)
+
     def worker(
         self,
         names: Sequence[str],
@@ -120,7 +147,7 @@ class App:
 
     def keeper(self, deaths: Deaths | None = None) -> Keeper:
         """The keeper of all queues; `deaths` are those that a master tells of."""
-        databases = self._databases_of(list(self.queues.values()))
+        databases = self.registers
 
         def fold() -> None:
             for database in databases:
@@ -176,6 +203,11 @@ class App:
             )
         return self._databases[key]
 
+    @property
+    def registers(self) -> list[Database]:
+        """The databases in which workers of any queue are registered."""
+        return self._databases_of(list(self.queues.values()))
+
     def _databases_of(self, queues: Sequence[Queue]) -> list[Database]:
         """The databases in which a worker of these queues is registered, and in which they are paused."""
         found = [self.database_of(queue) for queue in queues]
@@ -208,26 +240,3 @@ def _limits(queue: QueueSettings) -> QueueLimits:
         weight=queue.weight,
     )
 
-
-_apps: dict[tuple[Path, tuple[str, ...]], App] = {}
-_lock = threading.Lock()
-
-
-def open_app(config: str | Path | None = None, *, sets: Sequence[str] = ()) -> App:
-    """The process's one `App` of that configuration file (see `taskqueue.settings.load` for where it is looked up)."""
-    key = (settings.find(config).absolute(), tuple(sets))
-    with _lock:
-        if key not in _apps:
-            _apps[key] = App(settings.load(key[0], sets=sets))
-        return _apps[key]
-
-
-def connect(config: str | Path | None = None, *, sets: Sequence[str] = ()) -> QueueDispatcher:
-    """The dispatcher of that configuration; one per process and configuration, safe in threads and after a fork.
-
-    `config` is a TOML file; None looks it up as the commands do. `sets` overrides values ("queues.mail.workers=8").
-    Nothing is opened before the first use. Raises ConfigurationError.
-    """
-    dispatcher = open_app(config, sets=sets).dispatcher
-    set_default_dispatcher(lambda: dispatcher)
-    return dispatcher

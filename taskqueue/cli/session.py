@@ -28,7 +28,7 @@ class Session:
     def app(self) -> App:
         """The application of the configuration; it is what its tasks enqueue through, too. Sets up logging."""
         from taskqueue import logs
-        from taskqueue.app import open_app
+        from taskqueue.opened import open_app
         from taskqueue.task.function import set_default_dispatcher
 
         app = open_app(self.config, sets=self.sets)

@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -20,7 +20,6 @@ from taskqueue.settings.load import VARIABLE
 
 if TYPE_CHECKING:
     from taskqueue.app import App
-    from taskqueue.worker.leaving import Limits
 
 log = logging.getLogger(__name__)
 
@@ -62,12 +61,12 @@ def command(
     _show_others_the_way(app)
     app.import_modules()
     names = list(queues) or _queues_of_workers(app)
-    limits = _limits(
-        app,
+    limits = app.limits(
         names,
         tasks=1 if flags["once"] else limit,
         seconds=seconds,
         drain=flags["drain"] or flags["once"],
+        grace=app.settings.supervisor.grace,
     )
     _open(app, names)
     worker = app.worker(names, limits, selector="strict" if flags["strict"] else "weighted")
@@ -98,19 +97,6 @@ def _open(app: App, names: Sequence[str]) -> None:
 def _queues_of_workers(app: App) -> list[str]:
     """All queues that a worker can serve: tasks in memory run where they are enqueued."""
     return [name for name, queue in app.queues.items() if not queue.broker.capabilities.immediate] or list(app.queues)
-
-
-def _limits(app: App, names: Sequence[str], **said: Any) -> Limits:
-    """What was said, and when to be recycled: the lowest figure of these queues, as one process serves them all."""
-    from taskqueue.worker.leaving import Limits
-
-    queues = [app.settings.queues[name] for name in names if name in app.settings.queues]
-    return Limits(
-        **said,
-        max_tasks=min((q.max_tasks for q in queues if q.max_tasks), default=0),
-        max_memory=min((q.max_memory for q in queues if q.max_memory), default=0),
-        grace=app.settings.supervisor.grace,
-    )
 
 
 def _places(app: App, names: Sequence[str]) -> dict[str, str]:

@@ -55,6 +55,8 @@ class Crew:
         self.stations = [Station(queue, random=self.random) for queue in queues]
         self._by_name = {station.queue.name: station for station in self.stations}
         self.orders = Orders()
+        if place is not None and (card := place.scorecard.read()) is not None:
+            self.orders.paused_here = card.paused  # what USR2 said to the slot's last process holds for this one (P6)
         self.interrupter = Interrupter()
         self.watch = Watch(self.interrupter, clock, stacks=place.stacks if place else None)
         self.lease = min(queue.limits.lease for queue in queues)

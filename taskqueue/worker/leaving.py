@@ -60,6 +60,8 @@ class Leaving:
         self.exit_code = 0
         #: called before the process ends in the middle of a task
         self.before_exit: Callable[[], None] = lambda: None
+        #: called after a signal was followed
+        self.heard: Callable[[], None] = lambda: None
 
     @property
     def quota(self) -> int | None:
@@ -77,6 +79,7 @@ class Leaving:
         now = self._clock.monotonic()
         for name in self._orders.obey():
             log.info("%s received: %s", name, self._meaning())
+            self.heard()
         inbox.hold(paused=self._orders.paused)
         if not self.told:
             self._look_at_limits(now, inbox)

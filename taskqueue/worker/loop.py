@@ -41,6 +41,7 @@ class Worker:
         self._inbox = Inbox(crew.clock, crew.orders.poke)
         self._leaving = Leaving(crew.orders, crew.clock, crew.watch, limits, crew.stations)
         self._leaving.before_exit = lambda: crew.note(leaving=True)
+        self._leaving.heard = lambda: crew.note(paused=crew.orders.paused_here)
         self._inbox.quota = self._leaving.quota
         self._runner = Runner(crew.clock, self._context_of, interrupter=crew.interrupter, random=crew.random)
 

@@ -1,0 +1,111 @@
+"""What operators ask for through the socket, each done at once: it changes what is wanted, and the plan makes it so."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import msgspec
+
+from supervisor.fleet import Fleet, Paused, Pool, Slot
+from supervisor.request import Peer, Refused, Request
+from supervisor.scoreboard import ROWS
+from supervisor.snapshot import Snapshot
+
+Answer = dict[str, Any]
+
+
+class Master(Protocol):
+    """What commands need of the master beside its fleet."""
+
+    def snapshot(self) -> Snapshot:
+        """The fleet at this moment."""
+
+    def reload(self) -> str:
+        """Read the configuration again; what came of it. Raises TaskQueueError if it is refused."""
+
+    def stop(self, *, now: bool) -> None:
+        """Leave."""
+
+    @property
+    def stopping(self) -> bool:
+        """It leaves."""
+
+    def restart_note(self) -> str:
+        """What to know about new processes: whether they load the code anew."""
+
+
+class Commands:
+    """Answers requests about one fleet; `wall` gives seconds since 1970."""
+
+    def __init__(self, master: Master, fleet: Fleet, *, wall: Callable[[], float]) -> None:
+        self._master = master
+        self._fleet = fleet
+        self._wall = wall
+
+    def __call__(self, request: Request, peer: Peer) -> Answer:
+        """Do it. Raises TaskQueueError for what cannot be done."""
+        match request.command:
+            case "ping":
+                return {"message": "alive"}
+            case "status":
+                return {"snapshot": msgspec.to_builtins(self._master.snapshot())}
+            case "stop":
+                self._master.stop(now=request.now)
+                return {"message": "stopping now" if request.now else "stopping after the current tasks"}
+        if self._master.stopping:
+            raise Refused("the supervisor is stopping")
+        match request.command:
+            case "pause":
+                return self._pause(request.target, Paused(str(peer), self._wall()))
+            case "resume":
+                return self._pause(request.target, None)
+            case "scale":
+                return self._scale(request)
+            case "restart":
+                return self._restart(request.target)
+            case "reload":
+                return {"message": self._master.reload()}
+        raise Refused(f"no command {request.command!r}")
+
+    def _pause(self, name: str | None, paused: Paused | None) -> Answer:
+        target: Fleet | Pool | Slot = self._fleet if name is None else self._fleet.target(name)
+        if isinstance(target, Pool) and target.name in self._fleet.keepers:
+            raise Refused("the keeper is never paused: it holds no task, and gives back what dead workers held")
+        before, target.paused = target.paused, paused if paused is None else target.paused or paused
+        if paused is None and isinstance(target, Slot):
+            target.resume_process()
+        what = name or "every worker of this host"
+        if paused is not None:
+            return {"message": f"{what} is paused" + (f" already, by {before.by}" if before else "")}
+        return {"message": f"{what} goes on" + self._still(target)}
+
+    def _still(self, target: Fleet | Pool | Slot) -> str:
+        """What else holds it."""
+        above = [] if isinstance(target, Fleet) else [("the host", self._fleet.paused)]
+        if isinstance(target, Slot):
+            above.append((f"pool {target.pool}", self._fleet.pools[target.pool].paused))
+        held = [f"{what} is paused (by {paused.by})" for what, paused in above if paused]
+        return f", once it is not held from above: {' and '.join(held)}" if held else ""
+
+    def _scale(self, request: Request) -> Answer:
+        if request.target is None or request.workers is None:
+            raise Refused("scale needs a pool and a number of workers, such as `supervisor scale mail 4`")
+        pool = self._fleet.target(request.target)
+        if isinstance(pool, Slot):
+            raise Refused(f"{request.target!r} is one worker: name its pool, {pool.pool!r}")
+        if pool.name in self._fleet.keepers:
+            raise Refused("there is one keeper, always")
+        most = ROWS // 4
+        if not 0 <= request.workers <= most:
+            raise Refused(f"a pool can have 0 to {most:,} workers, not {request.workers:,}")
+        before = pool.wanted
+        pool.scale(request.workers)
+        said = f"; the file says {pool.wish.workers}" if pool.scaled else ""
+        return {"message": f"{pool.name}: {before} -> {pool.wanted} workers{said}"}
+
+    def _restart(self, name: str | None) -> Answer:
+        targets = self._fleet.pools.values() if name is None else [self._fleet.target(name)]
+        for target in targets:
+            target.renew()
+        return {"message": f"{name or 'every worker'} is replaced, one after the other{self._master.restart_note()}"}

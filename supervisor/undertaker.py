@@ -1,0 +1,72 @@
+"""From a dead process to what the keeper must know of it (R16): whose leases are free, and which task is to blame."""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+
+from supervisor.child import Child
+from supervisor.scoreboard import DeathRecords
+from supervisor.verdict import Kind, Verdict
+from taskqueue.worker.deaths import Death
+
+log = logging.getLogger(__name__)
+
+
+class Undertaker:
+    """Records deaths for the keeper; keeps those for which no record is free."""
+
+    def __init__(self, records: DeathRecords) -> None:
+        self._records = records
+        self._waiting: deque[Death] = deque()
+
+    @property
+    def done(self) -> bool:
+        """The keeper knows of every death, and has given back what was held."""
+        return not self._waiting and self._records.empty
+
+    def bury(self, child: Child, verdict: Verdict) -> bool:
+        """Log its end, and record it if it may hold something still; whether there is something for the keeper."""
+        _tell(child, verdict)
+        card = child.card
+        if card is not None and not card.incarnation:
+            return False  # it had not begun, or has given everything back
+        self._waiting.append(_death(child, verdict))
+        self.record()
+        return True
+
+    def record(self) -> None:
+        """Record what waits, as far as there is room."""
+        while self._waiting and self._records.record(self._waiting[0]):
+            self._waiting.popleft()
+
+
+def _death(child: Child, verdict: Verdict) -> Death:
+    card = child.card
+    if card is None:
+        return Death(incarnation="", slot=child.name)
+    running = {}
+    if verdict.blamed and card.task_id:
+        cause = f"{_past_limit(child, verdict)} (worker {child.name}, pid {child.pid})"
+        running = {card.task_id: "\n".join([cause, *child.stacks().splitlines()])}
+    return Death(incarnation=card.incarnation, slot=child.name, running=running)
+
+
+def _past_limit(child: Child, verdict: Verdict) -> str:
+    """A worker that hangs ends itself by a timer in C, which leaves the exit code 1 and the stacks."""
+    card, stacks = child.card, child.stacks()
+    if card is not None and stacks.startswith("Timeout"):
+        return "the task did not yield at its time limit, or at the end of its lease: its worker ended itself"
+    return verdict.cause
+
+
+def _tell(child: Child, verdict: Verdict) -> None:
+    card = child.card
+    facts = {"slot": child.name, "child": child.pid}
+    if verdict.kind is Kind.FAILED:
+        task = {"task_id": card.task_id, "task_name": card.task_name} if card and card.task_id else {}
+        log.error("worker died: %s", verdict.cause, extra=facts | task | {"stacks": child.stacks() or None})
+    elif verdict.kind is Kind.CANNOT:
+        log.critical("worker cannot start: %s", verdict.cause, extra=facts)
+    else:
+        log.info("worker left: %s", verdict.cause, extra=facts)

@@ -1,0 +1,64 @@
+"""What the configuration asks for: which pools, how many processes, and what each of them depends on."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import msgspec
+
+from taskqueue.settings import Settings
+
+KEEPER = "keeper"
+
+
+class Wish(msgspec.Struct, frozen=True, kw_only=True):
+    """One pool, as the file has it."""
+
+    name: str
+    kind: Literal["queue", "pool", "keeper"]
+    queues: tuple[str, ...] = ()
+    selector: str = "weighted"
+    workers: int = 1
+    #: whatever a process of it has read at its start: where this differs, processes must be replaced
+    basis: Any = None
+
+
+def wishes(settings: Settings) -> dict[str, Wish]:
+    """By name: the keeper, each queue with workers of its own, and the pools.
+
+    Queues whose tasks run at once where they are enqueued (memory://) need no workers.
+    """
+    found = [Wish(name=_keeper_of(settings), kind="keeper", basis=_common(settings))]
+    for queue in settings.queues.values():
+        if queue.workers and settings.brokers[queue.broker].scheme != "memory":
+            found.append(_wish(settings, queue.name, "queue", (queue.name,), queue.workers))
+    for pool in settings.pools.values():
+        found.append(_wish(settings, pool.name, "pool", pool.queues, pool.workers, selector=pool.selector))
+    return {wish.name: wish for wish in found}
+
+
+def _wish(
+    settings: Settings,
+    name: str,
+    kind: Literal["queue", "pool"],
+    queues: tuple[str, ...],
+    workers: int,
+    *,
+    selector: str = "weighted",
+) -> Wish:
+    own = [msgspec.structs.replace(settings.queues[queue], workers=0) for queue in queues]
+    basis = (_common(settings), own, selector)
+    return Wish(name=name, kind=kind, queues=queues, selector=selector, workers=workers, basis=basis)
+
+
+def _common(settings: Settings) -> Any:
+    """What every process depends on. Of queues that it does not serve that is where tasks enqueue to them."""
+    into = [(queue.name, queue.broker, queue.priority, queue.max_waiting) for queue in settings.queues.values()]
+    return settings.app, settings.brokers, settings.task_log, settings.logging, into
+
+
+def _keeper_of(settings: Settings) -> str:
+    name = KEEPER
+    while name in settings.queues or name in settings.pools:
+        name = f"_{name}"
+    return name

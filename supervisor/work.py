@@ -1,0 +1,143 @@
+"""What the children do: work on queues, or keep the store. Everything is opened here, after the fork."""
+
+from __future__ import annotations
+
+import logging
+import os
+import select
+from contextlib import suppress
+
+from supervisor.scoreboard import Scoreboard
+from supervisor.wishes import Wish
+from taskqueue import logs
+from taskqueue.app import App
+from taskqueue.database import incarnations
+from taskqueue.errors import BrokerUnavailable
+from taskqueue.ids import new_id
+from taskqueue.opened import settle
+from taskqueue.settings import Settings
+from taskqueue.settings.load import VARIABLE
+from taskqueue.worker.orders import Orders
+from taskqueue.worker.place import Place, drain
+from taskqueue.worker.scorecard import State
+
+log = logging.getLogger(__name__)
+
+#: seconds between two rounds of the keeper, and how long one may take before it is taken for hung: stores may keep it
+ROUND, HUNG = 1.0, 300.0
+#: for how long a keeper is taken for alive, in seconds
+LEASE = 30.0
+
+
+def worker(settings: Settings, wish: Wish, place: Place) -> int:
+    """Serve the queues of this wish; the exit code."""
+    app = _app(settings)
+    app.import_modules()
+    for name in wish.queues:
+        with suppress(BrokerUnavailable):  # what is away now is waited for (P15); what can never work is told at once
+            _try(app, name)
+    return app.worker(wish.queues, app.limits(wish.queues), selector=wish.selector, place=place).run()
+
+
+def _app(settings: Settings) -> App:
+    logs.setup(settings.logging)
+    if settings.file is not None:
+        # Programs that tasks start find this very configuration.
+        os.environ[VARIABLE] = str(settings.file)
+    return settle(settings)
+
+
+def _try(app: App, name: str) -> None:
+    queue = app.dispatcher.queue(name)
+    if (database := app.database_of(queue)) is not None:
+        with database.read():
+            pass
+    if not queue.broker.capabilities.recovers:
+        queue.broker.initialize()
+
+
+def keep(settings: Settings, board: Scoreboard, place: Place) -> int:
+    """Do the keeper's duties until told to go; the exit code."""
+    orders = Orders()
+    orders.install()
+    keeping = Keeping(_app(settings), board, place)
+    try:
+        while not orders.stop:
+            keeping.round()
+            if not _rest(orders, place):
+                log.warning("the supervisor is gone; the keeper leaves")
+                break
+            orders.obey()
+        keeping.leave()
+    finally:
+        orders.restore()
+    return 0
+
+
+def _rest(orders: Orders, place: Place) -> bool:
+    """Wait for the next round, or until somebody died; False if the master is gone."""
+    ready, _, _ = select.select([orders.fd, place.life], [], [], ROUND)
+    return place.life not in ready or drain(place.life)
+
+
+class Keeping:
+    """One keeper process: its rounds, and its own place in the registers of hosts and workers."""
+
+    def __init__(self, app: App, board: Scoreboard, place: Place) -> None:
+        self._app = app
+        self._board = board
+        self._place = place
+        self._keeper = app.keeper(deaths=board.deaths)
+        self._incarnation = new_id()
+        self._renew_at = 0.0
+        self._away = False
+
+    def round(self) -> None:
+        """Do what is due; while a store is away, one line when it goes and one when it is back (P15)."""
+        now = self._app.clock.monotonic()
+        self._place.scorecard.update(state=State.RUNNING, since=now, deadline=now + HUNG)
+        try:
+            self._keeper.bury_the_dead()
+            self._keeper.step()
+            self._tell_pauses()
+            self._renew(now)
+        except BrokerUnavailable as error:
+            if not self._away:
+                log.warning("the store is away: %s", error)
+            self._away = True
+        else:
+            if self._away:
+                log.warning("the store is back")
+            self._away = False
+        now = self._app.clock.monotonic()
+        self._place.scorecard.update(state=State.IDLE, deadline=now + 15 * ROUND)
+
+    def _tell_pauses(self) -> None:
+        """All of them or none: of a store that is away, the last known state holds (P6)."""
+        found = [incarnations.paused_queues(database) for database in self._app.registers]
+        self._board.pauses.write(frozenset().union(*found))
+
+    def _renew(self, now: float) -> None:
+        if now < self._renew_at:
+            return
+        for database in self._app.registers:
+            if not incarnations.renew(database, self._incarnation, lease=LEASE):
+                host = self._place.name.partition("/")[0]
+                incarnations.register(
+                    database,
+                    self._incarnation,
+                    slot=self._place.name,
+                    host=host,
+                    pid=os.getpid(),
+                    kind="keeper",
+                    queues=[],
+                    lease=LEASE,
+                )
+        self._renew_at = now + LEASE / 3
+
+    def leave(self) -> None:
+        """The last round, and out of the registers."""
+        with suppress(BrokerUnavailable):
+            self._keeper.bury_the_dead()
+            for database in self._app.registers:
+                incarnations.remove(database, [self._incarnation])
