@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any
 
 import msgspec
 
@@ -11,36 +11,20 @@ from supervisor.fleet import Fleet, Paused, Pool, Slot
 from supervisor.request import Peer, Refused, Request
 from supervisor.scoreboard import ROWS
 from supervisor.snapshot import Snapshot
+from supervisor.wants import Wants
 
 Answer = dict[str, Any]
-
-
-class Master(Protocol):
-    """What commands need of the master beside its fleet."""
-
-    def snapshot(self) -> Snapshot:
-        """The fleet at this moment."""
-
-    def reload(self) -> str:
-        """Read the configuration again; what came of it. Raises TaskQueueError if it is refused."""
-
-    def stop(self, *, now: bool) -> None:
-        """Leave."""
-
-    @property
-    def stopping(self) -> bool:
-        """It leaves."""
-
-    def restart_note(self) -> str:
-        """What to know about new processes: whether they load the code anew."""
 
 
 class Commands:
     """Answers requests about one fleet; `wall` gives seconds since 1970."""
 
-    def __init__(self, master: Master, fleet: Fleet, *, wall: Callable[[], float]) -> None:
-        self._master = master
+    def __init__(
+        self, fleet: Fleet, wants: Wants, *, snapshot: Callable[[], Snapshot], wall: Callable[[], float]
+    ) -> None:
         self._fleet = fleet
+        self._wants = wants
+        self._snapshot = snapshot
         self._wall = wall
 
     def __call__(self, request: Request, peer: Peer) -> Answer:
@@ -49,11 +33,11 @@ class Commands:
             case "ping":
                 return {"message": "alive"}
             case "status":
-                return {"snapshot": msgspec.to_builtins(self._master.snapshot())}
+                return {"snapshot": msgspec.to_builtins(self._snapshot())}
             case "stop":
-                self._master.stop(now=request.now)
+                self._wants.stop(now=request.now)
                 return {"message": "stopping now" if request.now else "stopping after the current tasks"}
-        if self._master.stopping:
+        if self._wants.stopping:
             raise Refused("the supervisor is stopping")
         match request.command:
             case "pause":
@@ -65,7 +49,7 @@ class Commands:
             case "restart":
                 return self._restart(request.target)
             case "reload":
-                return {"message": self._master.reload()}
+                return {"message": self._wants.reload()}
         raise Refused(f"no command {request.command!r}")
 
     def _pause(self, name: str | None, paused: Paused | None) -> Answer:
@@ -108,4 +92,12 @@ class Commands:
         targets = self._fleet.pools.values() if name is None else [self._fleet.target(name)]
         for target in targets:
             target.renew()
-        return {"message": f"{name or 'every worker'} is replaced, one after the other{self._master.restart_note()}"}
+        return {"message": f"{name or 'every worker'} is replaced, one after the other{self._code()}"}
+
+    def _code(self) -> str:
+        if not self._fleet.preloaded:
+            return ""
+        return (
+            "; they share the code that was imported at the supervisor's start: to load new code, restart it, or set "
+            "[app] preload = false"
+        )

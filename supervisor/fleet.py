@@ -66,6 +66,13 @@ class Slot:
         """Its processes."""
         return [child for child in (self.current, self.successor) if child is not None]
 
+    def seat(self, child: Child, *, successor: bool) -> None:
+        """A process was forked for it."""
+        if successor:
+            self.successor = child
+        else:
+            self.current = child
+
     def promote(self) -> Child | None:
         """Let the successor take over; who was there before."""
         before, self.current, self.successor = self.current, self.successor, None
@@ -92,7 +99,7 @@ class Slot:
         self.failures, self.due = 0, 0.0
 
     def ended(self, child: Child, verdict: Verdict, now: float, random: Random) -> None:
-        """A process of it has ended: when is the next one due?"""
+        """Note the end of a process of it, and when the next one is due."""
         self.note, self.noted_at = verdict.cause, now
         card = child.card
         if (card is not None and card.done) or now >= child.started + backoff.HEALTHY:
@@ -154,6 +161,11 @@ class Pool:
                 self.slots[index] = Slot(self.name, index, self._slot_name(self.name, index))
                 self.slots[index].generation = generation
 
+    @property
+    def hopeless(self) -> bool:
+        """None of its slots can ever start."""
+        return all(slot.fatal and not slot.children for slot in self.slots.values())
+
     def tidy(self) -> None:
         """Forget slots that nobody wants and that are empty."""
         self.slots = {i: slot for i, slot in self.slots.items() if i < self.wanted or slot.children}
@@ -171,6 +183,11 @@ class Fleet:
         self.pools: dict[str, Pool] = {}
         self.leavers: list[Child] = []
         self.paused: Paused | None = None
+        #: the application's modules were imported before the fork
+        self.preloaded = False
+
+    def __str__(self) -> str:
+        return ",".join(f"{pool.name}={pool.wanted}" for pool in self.pools.values())
 
     def become(self, wishes: Mapping[str, Wish]) -> None:
         """Want what these say. A pool that is gone has no wanted slots any more."""
@@ -208,9 +225,24 @@ class Fleet:
         """Names of the keeper's pool."""
         return {name for name, pool in self.pools.items() if pool.wish.kind == "keeper"}
 
-    def slot_of(self, child: Child) -> Slot | None:
-        """The slot that a process is in; None if it has left it."""
-        return next((slot for slot in self.slots if child in slot.children), None)
+    @property
+    def keepers_children(self) -> list[Child]:
+        """The keeper's process, or processes while it is replaced."""
+        return [child for slot in self.slots if slot.pool in self.keepers for child in slot.children]
+
+    @property
+    def worker_pools(self) -> list[Pool]:
+        """All but the keeper's."""
+        return [pool for pool in self.pools.values() if pool.wish.kind != "keeper"]
+
+    def remember(self, child: Child, verdict: Verdict, now: float, random: Random) -> None:
+        """A process has ended."""
+        slot = next((slot for slot in self.slots if child in slot.children), None)
+        if slot is None:
+            self.leavers.remove(child)
+        else:
+            slot.lose(child)
+            slot.ended(child, verdict, now, random)
 
     def target(self, name: str) -> Pool | Slot:
         """The pool of that name, or the slot ("pool/index"). Raises UnknownTarget."""

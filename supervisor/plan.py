@@ -100,8 +100,10 @@ Action = Start | Promote | Dismiss | Push
 def plan(
     slots: Sequence[SlotFacts], leavers: Sequence[ProcessFacts], *, now: float, indulgent: bool = False
 ) -> Iterator[Action]:
-    """The next actions. `leavers` have left their slot; `indulgent`: this host was frozen, so that nobody is late (but
-    for leases: R3)."""
+    """The next actions. `leavers` have left their slot.
+
+    `indulgent`: this host was frozen, so that nobody is late, but for leases (R3).
+    """
     for slot in slots:
         yield from _settle(slot, now)
         for process in (slot.current, slot.successor):
@@ -126,9 +128,7 @@ def _settle(slot: SlotFacts, now: float) -> Iterator[Action]:
         for process in (slot.current, slot.successor):
             if process is not None and not process.told:
                 yield Dismiss(slot.key, process.pid)
-    elif slot.successor is not None and slot.successor.up:
-        yield Promote(slot.key)
-    elif slot.current is None and slot.successor is not None:
+    elif slot.successor is not None and (slot.successor.up or slot.current is None):
         yield Promote(slot.key)
     elif slot.current is None and not slot.fatal and now >= slot.due:
         yield Start(slot.key)

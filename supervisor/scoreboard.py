@@ -152,7 +152,9 @@ class Notice:
 def _fitting(death: Death) -> Death:
     """With as much of its stacks as a record has room for."""
     room = GRAVE - 1024
-    running = death.running and {task: cause.encode()[:room // 2].decode(errors="ignore") for task, cause in death.running.items()}
+    running = death.running and {
+        task: cause.encode()[: room // 2].decode(errors="ignore") for task, cause in death.running.items()
+    }
     return msgspec.structs.replace(death, running=running)
 
 

@@ -42,9 +42,7 @@ class Spawner:
         self._signals = signals
         self._inherited = inherited
 
-    def spawn(
-        self, job: Job, *, pool: str, name: str, generation: int, paused: bool, paused_by_signal: bool
-    ) -> Child:
+    def spawn(self, job: Job, *, pool: str, name: str, generation: int, paused: bool, paused_by_signal: bool) -> Child:
         """Fork a child for the slot of that name. Raises CannotFork."""
         row = self._board.take(name, paused_by_signal=paused_by_signal)
         if row is None:
@@ -80,9 +78,7 @@ class Spawner:
         with suppress(OSError):  # the child does so too: whoever is first
             os.setpgid(pid, pid)
         started = SystemClock().monotonic()
-        return Child(
-            pid, row, pool=pool, name=name, generation=generation, life=write, stacks=stacks, started=started
-        )
+        return Child(pid, row, pool=pool, name=name, generation=generation, life=write, stacks=stacks, started=started)
 
     def _fork(self, job: Job, place: Place, write: int) -> int:
         inherited = [*self._inherited(), write]

@@ -30,7 +30,11 @@ class View:
         return tuple(map(self._pool, self._fleet.pools.values()))
 
     def _pool(self, pool: Pool) -> snapshot.Pool:
-        queues = [snapshot.Pause(scope="queue", by=f"the database ({name})") for name in pool.wish.queues if name in self._paused_queues]
+        queues = [
+            snapshot.Pause(scope="queue", by=f"the database ({name})")
+            for name in pool.wish.queues
+            if name in self._paused_queues
+        ]
         return snapshot.Pool(
             name=pool.name,
             kind=pool.wish.kind,

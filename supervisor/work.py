@@ -68,6 +68,7 @@ def keep(settings: Settings, board: Scoreboard, place: Place) -> int:
                 log.warning("the supervisor is gone; the keeper leaves")
                 break
             orders.obey()
+        place.scorecard.update(leaving=True, deadline=0.0)
         keeping.leave()
     finally:
         orders.restore()

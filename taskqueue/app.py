@@ -239,4 +239,3 @@ def _limits(queue: QueueSettings) -> QueueLimits:
         commit_each=queue.commit == "each",
         weight=queue.weight,
     )
-

@@ -1,0 +1,130 @@
+"""What is wanted of the fleet: by the configuration, by signals, by a stop. It changes what is wanted; the plan follows."""
+
+from __future__ import annotations
+
+import logging
+import signal
+from collections.abc import Callable
+
+from supervisor.fleet import Fleet, Paused
+from supervisor.ladder import Rung
+from supervisor.wishes import wishes
+from taskqueue.clock import Clock
+from taskqueue.errors import EXIT_CONFIGURATION, ConfigurationError
+from taskqueue.settings import Settings
+
+log = logging.getLogger(__name__)
+
+#: keys of [supervisor] that are read once
+_FIXED = ("pidfile", "control_socket", "user", "group", "umask")
+
+
+class Wants:
+    """The wants of one master: `settings` hold, `load` reads them again."""
+
+    def __init__(self, settings: Settings, load: Callable[[], Settings], fleet: Fleet, clock: Clock) -> None:
+        self.settings = settings
+        self._load = load
+        self._fleet = fleet
+        self._clock = clock
+        #: how far the whole was told to go
+        self.stop_rung = Rung.NONE
+        self.exit_code = 0
+        #: why the last reload was refused; empty if it was not
+        self.refused = ""
+
+    def begin(self) -> None:
+        """Want what the settings say. Raises ConfigurationError."""
+        self._want(self.settings)
+
+    def obey(self, number: signal.Signals) -> None:
+        """Follow a signal."""
+        match number:
+            case signal.SIGTERM | signal.SIGINT:
+                self.stop(now=self.stopping, by=number.name)
+            case signal.SIGQUIT:
+                self.stop(now=False, by=number.name)
+            case signal.SIGHUP:
+                self._reload_by_signal()
+            case signal.SIGUSR2:
+                self._fleet.paused = self._fleet.paused or Paused("signal", self._clock.micros() / 1e6)
+                log.info("SIGUSR2 received: paused")
+            case signal.SIGCONT:
+                self._fleet.paused = None
+                log.info("SIGCONT received: working")
+
+    # Stopping
+
+    @property
+    def stopping(self) -> bool:
+        """Nobody is wanted any more."""
+        return self.stop_rung is not Rung.NONE
+
+    def stop(self, *, now: bool, by: str = "a command") -> None:
+        """Let every worker end its task, for `[supervisor] grace` seconds at most; or end it now."""
+        rung = Rung.NOW if now else Rung.TERM
+        if rung <= self.stop_rung:
+            return
+        self.stop_rung = rung
+        log.info("%s: leaving %s", by, "now" if now else "after the current tasks")
+        # Who is leaving already, without hurry, may stay only for as long as a stop lets it.
+        until = self._clock.monotonic() + self.patience
+        for child in self._fleet.children:
+            child.hurry(until)
+
+    @property
+    def patience(self) -> float:
+        """How long a process may take over its task that is told to go, in seconds (R19)."""
+        match self.stop_rung:
+            case Rung.NONE:
+                return float("inf")
+            case Rung.TERM:
+                return self.settings.supervisor.grace
+            case _:
+                return 0.0
+
+    def give_up_if_hopeless(self) -> None:
+        """Leave when pools cannot ever start, if that is wanted ([supervisor] exit_when)."""
+        when = self.settings.supervisor.exit_when
+        pools = [pool for pool in self._fleet.worker_pools if pool.wanted]
+        hopeless = [pool.hopeless for pool in pools]
+        if self.stopping or not pools or when == "never" or not (any if when == "any" else all)(hopeless):
+            return
+        log.critical("workers cannot ever start ([supervisor] exit_when = %r)", when)
+        self.exit_code = EXIT_CONFIGURATION
+        self.stop(now=False, by="exit_when")
+
+    # The configuration
+
+    def reload(self) -> str:
+        """Read the configuration again; what came of it. Raises ConfigurationError; the old one is kept then."""
+        before = self.settings
+        try:
+            self._want(self._load())
+        except ConfigurationError as error:
+            self.refused = f"reload refused, the configuration of before holds: {error}".replace("\n", "; ")
+            raise
+        self.refused = ""
+        old, new = before.supervisor, self.settings.supervisor
+        kept = [key for key in _FIXED if getattr(old, key, None) != getattr(new, key, None)]
+        said = "configuration read again" + (f"; a new {' and '.join(kept)} needs a restart" if kept else "")
+        log.info("%s", said, extra={"pools": str(self._fleet)})
+        return said
+
+    def _reload_by_signal(self) -> None:
+        if self.stopping:
+            return
+        try:
+            self.reload()
+        except ConfigurationError:
+            log.error("%s", self.refused)
+
+    def _want(self, settings: Settings) -> None:
+        found = wishes(settings)
+        if not any(wish.workers for wish in found.values() if wish.kind != "keeper"):
+            raise ConfigurationError(
+                f"{settings.file}: no queue needs a worker here: tasks of memory:// run where they are enqueued, and "
+                "every other queue has workers = 0; set [queues.NAME] workers"
+            )
+        self.settings = settings
+        self._fleet.become(found)
