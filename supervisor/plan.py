@@ -162,10 +162,10 @@ def _roll(slots: Sequence[SlotFacts], leavers: Sequence[ProcessFacts], now: floa
     beside.update(slot.pool for slot in slots if slot.successor is not None)
     size = Counter(slot.pool for slot in slots if slot.wanted)
     for slot in slots:
-        if slot.wanted and not slot.fatal and _stale(slot) and now >= slot.due:
-            if beside[slot.pool] < max(1, size[slot.pool] // SPARE):
-                beside[slot.pool] += 1
-                yield Start(slot.key, successor=True)
+        ready = slot.wanted and not slot.fatal and _stale(slot) and now >= slot.due
+        if ready and beside[slot.pool] < max(1, size[slot.pool] // SPARE):
+            beside[slot.pool] += 1
+            yield Start(slot.key, successor=True)
 
 
 def _stale(slot: SlotFacts) -> bool:

@@ -12,6 +12,7 @@ import logging
 import os
 import sys
 import threading
+from contextlib import suppress
 from pathlib import Path
 from typing import NoReturn
 
@@ -49,16 +50,12 @@ def preload(settings: Settings) -> bool:
 def _opened() -> set[str]:
     """Threads and descriptors of this process, by names that people can follow."""
     threads = {f"thread {thread.name!r}" for thread in threading.enumerate()}
-    try:
-        descriptors = [f"{_DESCRIPTORS}/{name}" for name in os.listdir(_DESCRIPTORS)]
-    except OSError:  # no such folder but on Linux
+    if not _DESCRIPTORS.exists():  # it does on Linux
         return threads
     links = set()
-    for descriptor in descriptors:
-        try:
-            links.add(os.readlink(descriptor))
-        except OSError:  # the one by which the folder was read
-            continue
+    for descriptor in _DESCRIPTORS.iterdir():
+        with suppress(OSError):  # the one by which the folder was read
+            links.add(descriptor.readlink())
     return threads | {f"descriptor of {link}" for link in links}
 
 
