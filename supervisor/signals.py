@@ -1,8 +1,8 @@
 """Signals: a handler does nothing; the kernel's order of arrival stands in a pipe, and the loop acts.
 
 A standard signal that is pending already is not queued again, and what waits behind a mask comes in the order of its
-number, not of its sending: after a fork, during which everything is masked, USR2 and CONT together mean nothing certain.
-Then pausing wins, because nothing can go wrong by it, and the log says so.
+number, not of its sending: after a fork, during which all are masked, USR2 and CONT together mean nothing certain. Then
+pausing wins, because nothing can go wrong by it, and the log says so.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ class Signals:
         try:
             yield
         finally:
-            self._both |= _UNCERTAIN <= signal.sigpending()
+            self._both |= signal.sigpending() >= _UNCERTAIN
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 

@@ -1,4 +1,4 @@
-"""What is wanted of the fleet: by the configuration, by signals, by a stop. It changes what is wanted; the plan follows."""
+"""What is wanted of the fleet as a whole: by the configuration, by signals, by a stop. The plan makes it so."""
 
 from __future__ import annotations
 

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from taskqueue.settings import Settings
+from taskqueue.settings import QueueSettings, Settings
 
 KEEPER = "keeper"
 
@@ -28,13 +28,20 @@ def wishes(settings: Settings) -> dict[str, Wish]:
 
     Queues whose tasks run at once where they are enqueued (memory://) need no workers.
     """
-    found = [Wish(name=_keeper_of(settings), kind="keeper", basis=_common(settings))]
-    for queue in settings.queues.values():
-        if queue.workers and settings.brokers[queue.broker].scheme != "memory":
-            found.append(_wish(settings, queue.name, "queue", (queue.name,), queue.workers))
-    for pool in settings.pools.values():
-        found.append(_wish(settings, pool.name, "pool", pool.queues, pool.workers, selector=pool.selector))
+    queues = [queue for queue in settings.queues.values() if queue.workers and _waits(settings, queue)]
+    found = [
+        Wish(name=_keeper_of(settings), kind="keeper", basis=_common(settings)),
+        *(_wish(settings, queue.name, "queue", (queue.name,), queue.workers) for queue in queues),
+        *(
+            _wish(settings, pool.name, "pool", pool.queues, pool.workers, selector=pool.selector)
+            for pool in settings.pools.values()
+        ),
+    ]
     return {wish.name: wish for wish in found}
+
+
+def _waits(settings: Settings, queue: QueueSettings) -> bool:
+    return settings.brokers[queue.broker].scheme != "memory"
 
 
 def _wish(

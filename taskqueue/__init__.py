@@ -42,9 +42,9 @@ from taskqueue.task.function import set_default_dispatcher
 from taskqueue.task.function import task as task
 
 if TYPE_CHECKING:
-    from taskqueue.opened import connect as connect
     from taskqueue.dispatcher import QueueDispatcher as QueueDispatcher
     from taskqueue.handle import Handle as Handle
+    from taskqueue.opened import connect as connect
 
 __version__ = "0.1.0"
 

@@ -113,8 +113,10 @@ class App:
             self.__dict__["dispatcher"] = held
 
     def limits(self, names: Sequence[str], **said: Any) -> WorkerLimits:
-        """When a worker of these queues leaves: what was said, and when to be recycled, which is the lowest figure of
-        its queues, as one process serves them all; a tenth more or less, so that not all go at once.
+        """When a worker of these queues leaves: what was said, and when to be recycled.
+
+        That is the lowest figure of its queues, as one process serves them all; of tasks a tenth more or less, so that
+        not all workers go at once.
         """
         queues = [self.settings.queues[name] for name in names if name in self.settings.queues]
         max_tasks = min((queue.max_tasks for queue in queues if queue.max_tasks), default=0)

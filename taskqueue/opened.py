@@ -37,8 +37,9 @@ def connect(config: str | Path | None = None, *, sets: Sequence[str] = ()) -> Qu
 
 
 def settle(config: Settings) -> App:
-    """Let every `App` of that file have these settings: a worker's, which its master may have read later than the
-    modules that were imported before the fork. The one that `connect()` gives.
+    """The `App` that `connect()` gives, and every other one of that file, have these settings from now on.
+
+    A worker's master may have read them later than the modules that it imported before the fork.
     """
     assert config.file is not None
     key = (config.file, ())
