@@ -2,46 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from typing import assert_never
+from collections.abc import Container, Iterator, Sequence
+from typing import NamedTuple, assert_never
 
 from supervisor.snapshot import Pause, Pool, Slot, Snapshot
-from taskqueue.cli.terminal import Cell, Styled
+from taskqueue.cli.terminal import Styled
 from taskqueue.cli.times import ago, seconds
 from taskqueue.cli.words import count
 
 #: for people, and for what reads a pipe
-COLUMNS = ("Worker", "State", "Pid", "Age", "Task", "Id", "For", "Done", "Restarts", "Memory", "Note")
-PLAIN = ("Worker", "State", "Pid", "Age", "Task", "Id", "For", "Done", "Restarts", "Memory", "Paused", "Note")
-RIGHT = ("Pid", "Age", "For", "Done", "Restarts", "Memory")
-#: cut where the terminal is narrow
-WIDE = ("Task", "Note")
+COLUMNS = ("Worker", "State", "Pid", "Age", "Task", "Id", "For", "Done", "Restarts", "Memory")
+PLAIN = (*COLUMNS, "Paused", "Note")
 GOOD, BUSY, WAITING, BAD = "green", "bold cyan", "yellow", "bold red"
 
 
-def rows(snapshot: Snapshot) -> Iterator[Sequence[Cell]]:
-    """COLUMNS: a line for each pool, and below it one for each of its workers."""
+class Row(NamedTuple):
+    """A line for people: cells of COLUMNS, of which the last may be missing, and what else there is to say."""
+
+    cells: Sequence[Styled]
+    note: Styled
+
+
+def rows(snapshot: Snapshot) -> Iterator[Row]:
+    """A row for each pool, and below it one for each of its workers."""
     for pool in snapshot.pools:
         alone = pool.kind == "keeper" and len(pool.slots) == 1
-        known = {*snapshot.paused, *pool.paused}
         if not alone:
-            yield Styled(pool.name, "bold"), _capacity(pool), *[""] * 8, about(pool)
+            yield Row((Styled(pool.name, "bold"), _capacity(pool)), _about(pool))
         for slot in pool.slots:
-            name = pool.name if alone else f"  {slot.label}"
-            note = "; ".join(filter(None, [*map(pause_text, _beyond(slot.paused, known)), _again(slot), slot.note]))
-            style = BAD if slot.state in ("down", "fatal") else WAITING if slot.paused else ""
-            yield name, state(slot), *_facts(slot), Styled(note, style)
+            name = Styled(pool.name, "bold") if alone else Styled(f"  {slot.label}", "")
+            yield Row((name, state(slot), *_facts(slot)), _remark(slot, known={*snapshot.paused, *pool.paused}))
 
 
 def plain_rows(snapshot: Snapshot) -> Iterator[Sequence[str]]:
     """PLAIN: a line for each worker."""
     for pool in snapshot.pools:
         for slot in pool.slots:
-            pauses = dict.fromkeys((*snapshot.paused, *pool.paused, *slot.paused))
+            pauses = dict.fromkeys((*(() if pool.kind == "keeper" else snapshot.paused), *pool.paused, *slot.paused))
             facts = [slot.pid or "", _span(slot.age), slot.task_name, slot.task_id, _span(slot.task_age), slot.done]
             counts = [slot.restarts, "" if slot.memory is None else slot.memory]
-            notes = "; ".join(filter(None, [_again(slot), slot.note]))
-            words = (slot.label, state(slot).text, *facts, *counts, "; ".join(map(pause_text, pauses)), notes)
+            paused = "; ".join(map(pause_text, pauses))
+            words = (slot.label, state(slot).text, *facts, *counts, paused, _trouble(slot))
             yield tuple(map(str, words))
 
 
@@ -87,14 +88,6 @@ def state(slot: Slot) -> Styled:
             assert_never(never)
 
 
-def about(pool: Pool) -> Styled:
-    """What is to be known of a pool: what it serves, what was done to it by hand."""
-    serves = f"serves {', '.join(pool.queues)}" if pool.kind == "pool" else ""
-    scaled = f"{pool.wanted} by hand, {pool.configured} in the file" if pool.scaled else ""
-    words = [serves, scaled, *map(pause_text, pool.paused)]
-    return Styled("; ".join(filter(None, words)), WAITING if scaled or pool.paused else "dim")
-
-
 def pause_text(pause: Pause) -> str:
     """`pool paused by ann (uid 1000) 3 min ago`."""
     since = "" if pause.since is None else f" {ago(int(pause.since * 1e6))}"
@@ -130,28 +123,38 @@ def _capacity(pool: Pool) -> Styled:
     return Styled(f"{pool.up} of {pool.wanted} up", style)
 
 
-def _facts(slot: Slot) -> list[Cell]:
-    """From Pid to Memory, without what says nothing."""
-    return [
-        str(slot.pid or ""),
-        _span(slot.age),
-        slot.task_name,
-        # Any part of an id names the task to `taskqueue log show`; its end is what differs.
-        Styled(slot.task_id.rpartition("-")[2], "dim"),
-        _span(slot.task_age),
-        f"{slot.done:,}" if slot.pid else "",
-        Styled(str(slot.restarts or ""), WAITING),
-        "" if slot.memory is None else size(slot.memory),
-    ]
+def _about(pool: Pool) -> Styled:
+    """What it serves, and what was done to it by hand."""
+    serves = f"serves {', '.join(pool.queues)}" if pool.kind == "pool" else ""
+    scaled = f"{pool.wanted} by hand, {pool.configured} in the file" if pool.scaled else ""
+    words = [serves, scaled, *map(pause_text, pool.paused)]
+    return Styled("; ".join(filter(None, words)), WAITING if scaled or pool.paused else "dim")
 
 
-def _beyond(pauses: Iterable[Pause], known: set[Pause]) -> list[Pause]:
-    """Pauses that were not told of before."""
-    return [pause for pause in pauses if pause not in known]
+def _facts(slot: Slot) -> Iterator[Styled]:
+    """From Pid on, without what says nothing."""
+    yield Styled(str(slot.pid or ""), "")
+    yield Styled(_span(slot.age), "dim")
+    yield Styled(slot.task_name, "")
+    # Any part of an id names the task to `taskqueue log show`; its end is what differs.
+    yield Styled(slot.task_id.rpartition("-")[2], "dim")
+    yield Styled(_span(slot.task_age), BUSY)
+    yield Styled(f"{slot.done:,}" if slot.pid else "", "")
+    yield Styled(str(slot.restarts or "") if slot.pid else "", WAITING)
+    yield Styled("" if slot.memory is None else size(slot.memory), "")
 
 
-def _again(slot: Slot) -> str:
-    return "" if slot.retry_in is None else f"again in {seconds(slot.retry_in)}"
+def _remark(slot: Slot, *, known: Container[Pause]) -> Styled:
+    """What went wrong with it, and the pauses that were not told of before."""
+    pauses = [pause_text(pause) for pause in slot.paused if pause not in known]
+    deaths = f"died {count(slot.restarts, 'time')}" if slot.restarts and not slot.pid else ""
+    style = BAD if slot.state in ("down", "fatal") else WAITING
+    return Styled("; ".join(filter(None, [*pauses, _trouble(slot), deaths])), style)
+
+
+def _trouble(slot: Slot) -> str:
+    again = "" if slot.retry_in is None else f"again in {seconds(slot.retry_in)}"
+    return "; ".join(filter(None, [slot.note, again]))
 
 
 def _span(length: float | None) -> str:

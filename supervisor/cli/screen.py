@@ -2,29 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import NoReturn
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.text import Text
 
-from supervisor.cli import board
+from supervisor.cli import board, layout
 from supervisor.snapshot import Snapshot
-from taskqueue.cli import terminal
-from taskqueue.cli.terminal import Cell, Styled
+from taskqueue.cli.terminal import Styled
 from taskqueue.cli.words import count
 from taskqueue.visible import visible
 
 
-def draw(snapshot: Snapshot, *, lines: int | None = None) -> RenderableType:
-    """The whole; no longer than `lines`."""
-    head = [_line(board.headline(snapshot)), *(_line([remark]) for remark in board.remarks(snapshot))]
-    rows, more = list(board.rows(snapshot)), ""
-    if lines is not None and len(rows) > (room := max(0, lines - len(head) - 3)):
-        more = f"and {count(len(rows) - room, 'line')} more, for which this terminal is too low"
-        rows = rows[:room]
-    return Group(*head, Text(), _table(rows), *([Text(more, style="dim")] if more else []))
+def draw(snapshot: Snapshot, *, width: int, height: int | None = None) -> RenderableType:
+    """The whole, for a terminal of `width` columns; no higher than `height`."""
+    remarks = [_line([remark]) for remark in board.remarks(snapshot)]
+    head = Group(_line(board.headline(snapshot)), *remarks, Text())
+    lines = list(layout.lines(list(board.rows(snapshot)), width=width))
+    # The headline may need several lines itself.
+    above = sum(part.cell_len // width + 1 for part in head.renderables if isinstance(part, Text))
+    if height is not None and len(lines) > (room := max(1, height - above - 1)):
+        more = f"and {count(len(lines) - room, 'line')} more, for which this terminal is too low"
+        lines = [*lines[:room], Text(more, style="dim")]
+    return Group(head, *lines)
 
 
 def watch(seen: Snapshot | str, *, look: Callable[[], Snapshot | str], wait: Callable[[], None]) -> NoReturn:
@@ -36,24 +38,17 @@ def watch(seen: Snapshot | str, *, look: Callable[[], Snapshot | str], wait: Cal
     try:
         with Live(console=console, screen=True, auto_refresh=False) as live:
             while True:
-                live.update(_part(seen, console.height), refresh=True)
+                live.update(_part(seen, width=console.width, height=console.height), refresh=True)
                 wait()
                 seen = look()
     finally:
-        console.print(_part(seen, None))
+        console.print(_part(seen, width=console.width))
 
 
-def _part(seen: Snapshot | str, lines: int | None) -> RenderableType:
-    return _line([Styled(seen, board.BAD)]) if isinstance(seen, str) else draw(seen, lines=lines)
-
-
-def _table(rows: Iterable[Sequence[Cell]]) -> RenderableType:
-    return terminal.grid(board.COLUMNS, rows, right=board.RIGHT, wide=board.WIDE)
+def _part(seen: Snapshot | str, *, width: int, height: int | None = None) -> RenderableType:
+    return _line([Styled(seen, board.BAD)]) if isinstance(seen, str) else draw(seen, width=width, height=height)
 
 
 def _line(parts: Sequence[Styled]) -> Text:
-    text = Text(overflow="fold")
-    for number, part in enumerate(parts):
-        text.append("  " if number else "")
-        text.append(visible(part.text), style=part.style)
-    return text
+    texts = [Text(visible(part.text), style=part.style) for part in parts]
+    return Text("  ", overflow="fold").join(texts)

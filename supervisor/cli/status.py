@@ -71,7 +71,7 @@ def _show(snapshot: Snapshot, *, as_json: bool) -> None:
     elif terminal.at_terminal():
         from supervisor.cli import screen
 
-        terminal.draw(screen.draw(snapshot))
+        terminal.draw(screen.draw(snapshot, width=terminal.width()))
     else:
         for remark in board.remarks(snapshot):
             terminal.note(remark.text)

@@ -50,19 +50,12 @@ def table(
     ones, and leaves out the last of these where hardly anything is left of it.
     """
     if at_terminal():
-        _console().print(grid(columns, rows, right=right, wide=wide))
+        shown = [dict(zip(columns, row, strict=True)) for row in rows]
+        kept = [c for c in columns if not shown or any(_text(row[c]) for row in shown)]
+        _console().print(_rich_table(_fitting(kept, shown, wide), shown, right, wide))
         return
     for row in (columns, *rows):
         click.echo("\t".join(visible(_text(cell)) for cell in row))
-
-
-def grid(
-    columns: Sequence[str], rows: Iterable[Sequence[Cell]], *, right: Sequence[str] = (), wide: Sequence[str] = ()
-) -> RenderableType:
-    """The same as one of rich's parts, for who draws more than a table at a terminal."""
-    shown = [dict(zip(columns, row, strict=True)) for row in rows]
-    kept = [c for c in columns if not shown or any(_text(row[c]) for row in shown)]
-    return _rich_table(_fitting(kept, shown, wide), shown, right, wide)
 
 
 def line(text: str, *, style: str = "") -> None:
