@@ -13,7 +13,6 @@ from taskqueue.cli.command import Command
 from taskqueue.cli.failures import say
 from taskqueue.cli.session import Session
 from taskqueue.cli.words import count
-from taskqueue.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from taskqueue.app import App
@@ -37,7 +36,7 @@ def command(session: Session) -> int:
     app = session.app
     code = check(app, first=_checks(app))
     for name in _unserved(app):
-        say(f"warning: no worker of this host serves the queue {name!r}: it has workers = 0, and no pool has it")
+        say(f"warning: no worker of this host serves the queue {name!r}; give it `workers`, or leave it to other hosts")
     return code
 
 
@@ -49,28 +48,29 @@ def _checks(app: App) -> Iterator[Check]:
 def _workers(app: App) -> str:
     pools = list(_pools(app))
     total = sum(workers for _, workers, _ in pools)
-    if not total:
-        raise ConfigurationError(
-            f"{app.settings.file}: no worker would run: give a queue or a pool workers, such as "
-            "`workers = 1` in [queue_defaults]"
-        )
     lines = [f"{name}: {count(workers, 'worker')}{serves}" for name, workers, serves in pools]
     return "\n      ".join([f"{total:,}, and the keeper", *lines])
 
 
 def _pools(app: App) -> Iterator[tuple[str, int, str]]:
     """Each pool that would have workers: its name, how many, and what it serves if its name does not say so."""
-    for name, queue in app.settings.queues.items():
-        if queue.workers and not app.queues[name].broker.capabilities.immediate:
-            yield name, queue.workers, ""
+    for name in _waited_at(app):
+        if workers := app.settings.queues[name].workers:
+            yield name, workers, ""
     for pool in app.settings.pools.values():
         if pool.workers:
             yield pool.name, pool.workers, f" for {', '.join(pool.queues)} ({pool.selector})"
 
 
 def _unserved(app: App) -> list[str]:
-    pooled = {name for pool in app.settings.pools.values() if pool.workers for name in pool.queues}
-    return [name for name, queue in app.settings.queues.items() if not queue.workers and name not in pooled]
+    served = {name for name, _, _ in _pools(app)}
+    served |= {name for pool in app.settings.pools.values() if pool.workers for name in pool.queues}
+    return [name for name in _waited_at(app) if name not in served]
+
+
+def _waited_at(app: App) -> list[str]:
+    """Queues whose tasks wait for a worker: those in memory run where they are enqueued."""
+    return [name for name, queue in app.queues.items() if not queue.broker.capabilities.immediate]
 
 
 def _socket(app: App) -> str:

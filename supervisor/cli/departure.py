@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import select
 from math import ceil
-from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -45,7 +44,7 @@ def _process(pid: int) -> int:
         return -1
 
 
-def _listens(path: Path | str) -> bool:
+def _listens(path: str) -> bool:
     try:
         with Connection(path):
             return True

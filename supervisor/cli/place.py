@@ -8,10 +8,13 @@ says what is wrong with it.
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
-from typing import Any
 
 import tomli
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any
 
 SOCKET, ROOT = "var/supervisor.sock", "."
 
