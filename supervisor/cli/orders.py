@@ -7,12 +7,11 @@ from typing import Any
 import click
 
 from supervisor.cli.asking import Master, talks
+from supervisor.request import MOST_WORKERS
 from taskqueue.cli import terminal
 from taskqueue.cli.command import Command
 from taskqueue.cli.session import Session
 
-#: the most workers of a pool, as `taskqueue.settings` has it
-MOST = 1000
 _target = click.argument("target", metavar="[POOL[/INDEX]]", required=False)
 
 
@@ -63,7 +62,7 @@ def resume(session: Session, *, target: str | None, socket: str | None) -> None:
     ),
 )
 @click.argument("pool")
-@click.argument("workers", metavar="N", type=click.IntRange(0, MOST))
+@click.argument("workers", metavar="N", type=click.IntRange(0, MOST_WORKERS))
 @talks
 @click.pass_obj
 def scale(session: Session, *, pool: str, workers: int, socket: str | None) -> None:
