@@ -77,8 +77,16 @@ class TestSupervisor:
 
     @pytest.mark.parametrize(
         ("value", "name"),
-        [("'shop'", "shop"), ("'_apt'", "_apt"), ("'1000'", "1000"), ("1000", "1000"), ("0", "0")]
-        + [("'jö@corp.example'", "jö@corp.example"), ("'${RUNS_AS:-daemon}'", "daemon"), ("'host$$'", "host$")],
+        [
+            ("'shop'", "shop"),
+            ("'_apt'", "_apt"),
+            ("'1000'", "1000"),
+            ("1000", "1000"),
+            ("0", "0"),
+            ("'jö@corp.example'", "jö@corp.example"),
+            ("'${RUNS_AS:-daemon}'", "daemon"),
+            ("'host$$'", "host$"),
+        ],
     )
     def test_an_account_has_a_name_or_a_number(self, value, name):
         read_ = read(f"{MAIN}[supervisor]\nuser = {value}\ngroup = {value}").supervisor

@@ -64,8 +64,15 @@ def test_it_is_never_more_than_this_machine_has():
 
 @pytest.mark.parametrize(
     ("said", "usable"),
-    [("200000 100000\n", 2), ("150000 100000\n", 2), ("50000 100000\n", 1), ("1000 100000\n", 1)]
-    + [("10000 5000", 2), ("max 100000\n", PLENTY), ("100000000 100000\n", PLENTY)],
+    [
+        ("200000 100000\n", 2),
+        ("150000 100000\n", 2),
+        ("50000 100000\n", 1),
+        ("1000 100000\n", 1),
+        ("10000 5000", 2),
+        ("max 100000\n", PLENTY),
+        ("100000000 100000\n", PLENTY),
+    ],
 )
 def test_a_quota_is_rounded_up(kernel, said, usable):
     kernel.groups("0::/app.slice")
