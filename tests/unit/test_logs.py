@@ -7,7 +7,6 @@ import io
 import json
 import logging
 import re
-import sys
 from collections.abc import Iterator
 
 import pytest
