@@ -62,15 +62,14 @@ def run(
         try:
             ours = overrides(load(file, sets=sets))
         except ConfigurationError as error:
-            terminal.note(f"supervisor: {error}; waiting for a change")
+            _say(f"{error}\nwaiting for a change, Ctrl-C to leave")
             return None
         # What was said on the command line comes last, and wins.
         flags = [part for given in (*ours, *sets) for part in ("--set", given)]
         return [*program, "--config", str(file), *flags, *options]
 
     grace = min(settings.supervisor.grace, GRACE)
-    reloader = Reloader(command, patience=grace + MARGIN, say=lambda text: terminal.note(f"supervisor: {text}"))
-    return reloader.run(_watcher(places(settings), _wanted(settings)))
+    return Reloader(command, patience=grace + MARGIN, say=_say).run(_watcher(places(settings), _wanted(settings)))
 
 
 def overrides(settings: Settings) -> list[str]:
@@ -127,8 +126,8 @@ def _configuration(config: str | None) -> Path:
         OWN_CONFIG.parent.mkdir(exist_ok=True)
         with OWN_CONFIG.open("x", encoding="utf-8") as file:
             file.write(OWN_TEXT)
-    terminal.note(
-        f"supervisor: no configuration: {OWN_CONFIG} it is, "
+    _say(
+        f"no configuration: {OWN_CONFIG} it is, "
         f"for other commands too (export TASKQUEUE_CONFIG={OWN_CONFIG}); `supervisor init` writes one to keep"
     )
     return OWN_CONFIG
@@ -136,10 +135,16 @@ def _configuration(config: str | None) -> Path:
 
 def _introduce(settings: Settings) -> None:
     stores = dict.fromkeys(mask_url(store.url) for store in (*settings.brokers.values(), settings.task_log))
-    terminal.note(
-        f"supervisor: development: {settings.file}, its stores {', '.join(stores)}; one worker for each pool; "
+    _say(
+        f"development: {settings.file}, its stores {', '.join(stores)}; one worker for each pool; "
         f"watching {', '.join(str(place) for place in places(settings))}; Ctrl-C ends it"
     )
+
+
+def _say(text: str) -> None:
+    """To the developer, beside the log."""
+    for line in text.splitlines():
+        terminal.note(f"supervisor: {line}")
 
 
 def _require_watchfiles() -> None:
@@ -181,4 +186,4 @@ def _watch(
         for _ in watchfiles.watch(*watched, watch_filter=wanted, stop_event=stop, ignore_permission_denied=True):
             changed()
     except (OSError, RuntimeError) as error:  # such as the system's limit of watched files
-        terminal.note(f"supervisor: files are no longer watched: {error}; start it anew after a change")
+        _say(f"files are no longer watched: {error}; start it anew after a change")

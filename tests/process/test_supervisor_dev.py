@@ -212,8 +212,11 @@ def test_what_does_not_start_is_waited_for_until_it_is_mended(developer):
 def test_a_configuration_that_breaks_is_told_and_waited_for(developer):
     developer.start()
     developer.ready()
-    developer.save("config/taskqueue.toml", CONFIG + "levl = 1")
-    developer.eventually_says("[logging]: unknown key 'levl', did you mean 'level'?; waiting for a change")
+    developer.save("config/taskqueue.toml", CONFIG + "levl = 1\n[pols]")
+    developer.eventually_says("supervisor: waiting for a change")
+    said = developer.said.read_text()
+    assert "supervisor: config/taskqueue.toml [logging]: unknown key 'levl', did you mean 'level'?\n" in said
+    assert "supervisor: config/taskqueue.toml: unknown table 'pols', did you mean 'pools'?\n" in said
     developer.save("config/taskqueue.toml", CONFIG)
     developer.ready(2)
     developer.send(signal.SIGTERM)
