@@ -26,6 +26,7 @@ COMMANDS = {
     "reload": (f"{_PACKAGE}.orders:reload", "Read the configuration again, and move only the difference."),
     "stop": (f"{_PACKAGE}.stop:command", "End the supervisor and its workers, after their tasks."),
     "ping": (f"{_PACKAGE}.ping:command", "Whether it is alive; for probes."),
+    "init": (f"{_PACKAGE}.init:command", "Write a first configuration and a first task."),
     "check": (f"{_PACKAGE}.check:command", "Validate the configuration, and say what would run."),
 }
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
-
 import click
 
 from taskqueue.cli.command import Command
@@ -17,16 +15,22 @@ from taskqueue.cli.session import Session
         ("supervisor run", "with config/taskqueue.toml, until TERM or Ctrl-C"),
         ("supervisor run --config /etc/shop/taskqueue.toml", "another file"),
         ("supervisor run --set queues.mail.workers=8", "one value replaced"),
+        ("supervisor run --dev", "while you write tasks"),
     ),
 )
+@click.option("--dev", is_flag=True, help="One worker a pool; start anew when a source file changes.")
 @click.pass_obj
-def command(session: Session) -> int:
+def command(session: Session, *, dev: bool) -> int:
     """Fork workers as the configuration says, and keep them alive.
 
     TERM, INT and QUIT end it when the running tasks have ended, a second TERM or INT at once. HUP reads the
     configuration again. USR2 pauses all workers, CONT lets them go on.
     """
-    session.talks = True
-    master = importlib.import_module("supervisor.master")
-    code: int = master.run(session.config, session.sets)
-    return code
+    if dev:
+        from supervisor.dev import run
+
+        level = ("--log-level", session.level) if session.level else ()
+        return run(session.config, sets=session.sets, options=level)
+    from supervisor.master import run as supervise
+
+    return supervise(session.config, session.sets, level=session.level)
