@@ -109,7 +109,7 @@ class Broker(Protocol):
         """Return to the queue what ended leases held, and all that these dead owners hold; tell which.
 
         These owners get nothing more, though a claim of theirs may still be on its way (R1). What was not its owner's
-        only lease is from now on leased alone.
+        only lease is from now on leased alone. Somebody calls it every second; it also wakes a worker for what waits.
         """
 
     def wait(self, timeout: float, *, interrupt: int | None = None) -> bool:

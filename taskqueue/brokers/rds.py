@@ -146,6 +146,7 @@ class RdsQueueBroker:
 
     def recover(self, owners: Sequence[str] = ()) -> list[Lost]:
         if not owners and not self._any_over():
+            self._wake_for_what_waits()
             return []
         return self._step(lambda tx: self._recover(tx, owners))
 
@@ -160,6 +161,12 @@ class RdsQueueBroker:
         if rows:
             self._moves.put_back(tx, [row.id for row in rows])
         return [Lost(row.task_id, row.owner, row.held == 1 and row.alone != SUSPECT) for row in rows]
+
+    def _wake_for_what_waits(self) -> None:
+        """Idle workers look seldom by themselves: a wake-up that was lost with its receiver is repeated."""
+        if self.ready():
+            with self.database.begin() as tx:
+                self.database.wakeup.announce(tx, self.queue)
 
     def _any_over(self) -> bool:
         with self.database.read() as connection:

@@ -98,6 +98,7 @@ class Worker:
 
         self._inbox.beat = beat
         beat()
+        self._crew.place.ring()
 
     def _work(self) -> None:
         pid = os.getpid()
