@@ -51,7 +51,8 @@ def run(
 ) -> int:
     """Serve and reload until Ctrl-C; the exit code of `program`, which is started with `options` behind it.
 
-    Raises ConfigurationError if there is nothing to start with. A configuration that breaks later is waited for.
+    Raises ConfigurationError if there is nothing to start with. A configuration that breaks later is waited for; the
+    places that are watched are those of the first one.
     """
     _require_watchfiles()
     file = _configuration(config)
