@@ -111,6 +111,16 @@ def test_a_program_gets_json(folder, master):
     assert found["pools"][0]["slots"][0]["task_age"] == 3.2
 
 
+def test_a_file_name_that_is_no_text_is_shown_as_its_bytes(folder):
+    odd = "made = made_up(config='/\\udcff'); made_up = lambda: made"
+    master = RunningPretender(folder.path / "s.sock", first=odd)
+    assert json.loads(folder.run("status", "--json").out)["config"] == r"/\udcff"
+    screen = Screen(folder, "status")
+    assert screen.code() == 0
+    assert r"/\udcff" in screen.seen
+    master.stop()
+
+
 def test_a_person_gets_a_picture(folder, master):
     screen = Screen(folder, "status")
     assert screen.code() == 0
