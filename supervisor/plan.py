@@ -182,7 +182,10 @@ def _room(slots: Sequence[SlotFacts], leavers: Sequence[ProcessFacts]) -> Counte
     size = Counter(slot.pool for slot in slots if slot.wanted)
     room = Counter({pool: max(1, count // SPARE) for pool, count in size.items()})
     room.subtract(process.pool for process in leavers)
-    room.subtract(slot.pool for slot in slots if slot.successor is not None)
+    for slot in slots:
+        # Who is in a slot that nobody wants is about to leave it.
+        beside = (slot.successor,) if slot.wanted else (slot.current, slot.successor)
+        room[slot.pool] -= sum(process is not None for process in beside)
     return room
 
 

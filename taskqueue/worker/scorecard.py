@@ -108,12 +108,12 @@ class Scorecard:
 
     def read(self) -> Card | None:
         """The row, or None if it is torn or was never written."""
-        raw = bytes(self._buffer[self._offset : self._offset + _TAIL_AT + _HEAD.size])
-        turn, incarnation, slot, state, leaving, paused, fence, attempt, task, name, *times, done = _ROW.unpack(
-            raw[:_TAIL_AT]
-        )
-        if turn == 0 or turn != _HEAD.unpack(raw[_TAIL_AT:])[0]:
+        # Head, body, tail, each by itself: within one copy nobody knows what was copied first.
+        (turn,) = _HEAD.unpack_from(self._buffer, self._offset)
+        raw = self._buffer[self._offset : self._offset + _TAIL_AT]
+        if turn == 0 or turn != _HEAD.unpack_from(self._buffer, self._offset + _TAIL_AT)[0]:
             return None
+        _, incarnation, slot, state, leaving, paused, fence, attempt, task, name, *times, done = _ROW.unpack(raw)
         since, deadline, lease_end = times
         return Card(
             incarnation=_text(incarnation),

@@ -103,6 +103,12 @@ TABLE = [
     ),
     ("one that drains is counted", [slot("a", current=old(1))], [told(Rung.TERM, pid=9)], []),
     (
+        "one that is about to be sent away is counted",
+        [slot("a", current=old(1)), slot("b", current=process(2), wanted=False)],
+        [],
+        [Dismiss("b", 2)],
+    ),
+    (
         "but not another pool's",
         [slot("a", current=old(1))],
         [told(Rung.TERM, pid=9, pool="other")],
