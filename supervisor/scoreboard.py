@@ -124,8 +124,9 @@ class DeathRecords:
 
 
 class Notice:
-    """A set of names with one writer and many readers. It is written twice by turns: what is being written, or was cut
-    short, is never what is read.
+    """A set of names with one writer and many readers.
+
+    It is written to two places by turns: what is being written, or was cut short, is never what is read.
     """
 
     def __init__(self, memory: mmap.mmap, at: int) -> None:

@@ -1,4 +1,4 @@
-"""A little world that does what the plan says: whatever befalls it, it comes to be as it is wanted; nobody is harmed."""
+"""A little world that does what the plan says: whatever befalls it, it comes to be as wanted; nobody is harmed."""
 
 from __future__ import annotations
 
