@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from msgspec.structs import replace
 
@@ -94,7 +94,7 @@ class Intake:
     def relay(self, *, older_than: float, limit: int = 500) -> int:
         """Push messages that their producers could not (P1), and those that may be lost; how many."""
         left = self.left_behind(older_than=older_than, limit=limit) + self._perhaps_lost(limit)
-        self._push([self._message_of(entry) for entry in left])
+        self._push([self._message_of(entry) for entry in sorted(left, key=_place)])
         return len(left)
 
     def left_behind(self, *, older_than: float, limit: int) -> list[Entry]:
@@ -112,18 +112,23 @@ class Intake:
         before = self.clock.micros() - int(keeps * 1e6)
         return self.task_log.unheard_of(before=before, limit=limit, queue=self.name)
 
-    def push_again(self, ids: Mapping[str, bool]) -> None:
-        """New messages for these tasks, if they are enqueued; `ids` says which must be leased singly."""
+    def push_again(self, ids: Sequence[str]) -> None:
+        """New messages for these tasks, if they are enqueued."""
         found = [entry for i in ids if (entry := self.task_log.get(i)) is not None]
         back = [entry for entry in found if entry.status is Status.ENQUEUED]
         try:
-            self._push([replace(self._message_of(entry), alone=ids[entry.id]) for entry in back])
+            self._push([self._message_of(entry) for entry in back])
         except BrokerUnavailable as error:
             log.warning("push failed, the keeper will repeat it", extra={"queue": self.name, "error": str(error)})
 
     def _message_of(self, entry: Entry) -> Message:
-        wait = max(0.0, ((entry.due_at or 0) - self.clock.micros()) / 1e6)
-        return Message(entry.id, entry.payload, entry.priority, wait)
+        return Message(
+            entry.id, entry.payload, entry.priority, self.wait_of(entry), alone=entry.alone, group=entry.group_name
+        )
+
+    def wait_of(self, entry: Entry) -> float:
+        """Seconds until that task is due."""
+        return max(0.0, ((entry.due_at or 0) - self.clock.micros()) / 1e6)
 
     def _refuse_too_large(self, batch: Sequence[tuple[Entry, Message]]) -> None:
         most = self.broker.capabilities.max_body
@@ -189,3 +194,8 @@ class Intake:
             finished_at=now,
             relayed_at=now,
         )
+
+
+def _place(entry: Entry) -> tuple[int, str]:
+    """The order in which those of a group must be pushed."""
+    return entry.place or 0, entry.id
