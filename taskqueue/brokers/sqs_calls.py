@@ -22,11 +22,13 @@ _CREDENTIALS = (
     "AWS_SECRET_ACCESS_KEY, a profile, or a role"
 )
 _GONE = ("AWS.SimpleQueueService.NonExistentQueue", "QueueDoesNotExist")
+_JUST_DELETED = ("AWS.SimpleQueueService.QueueDeletedRecently", "QueueDeletedRecently")
 _DENIED = ("AccessDenied", "AccessDeniedException", "KMS.AccessDeniedException", "AuthorizationError")
 _UNKNOWN = (
     "InvalidClientTokenId",
     "UnrecognizedClientException",
     "SignatureDoesNotMatch",
+    "InvalidSignatureException",
     "InvalidAccessKeyId",
     "InvalidSecurity",
     "IncompleteSignature",
@@ -38,8 +40,8 @@ _UNKNOWN = (
 class Calls:
     """One queue's calls. Safe in threads and after a fork: each process makes its own client."""
 
-    def __init__(self, queue: str, *, region: str, endpoint: str | None) -> None:
-        self._queue, self._region, self._endpoint = queue, region, endpoint
+    def __init__(self, queue: str, *, region: str, endpoint: str | None, create: bool) -> None:
+        self._queue, self._region, self._endpoint, self._create = queue, region, endpoint, create
         self._lock = threading.Lock()
         self._clients: dict[tuple[int, int], Any] = {}
 
@@ -112,15 +114,23 @@ class Calls:
 
     def _refusal(self, name: str, code: str) -> TaskQueueError:
         if code in _GONE:
-            return QueueMissing(
-                f"{self._where()} does not exist; `taskqueue init` or a starting worker creates it (at AWS not within "
-                "60 s of its deletion)"
+            then = (
+                "the next use makes it" if self._create else "make it, or let us: create = true in the broker's table"
+            )
+            return QueueMissing(f"{self._where()} does not exist; {then}")
+        if code in _JUST_DELETED:
+            return BrokerUnavailable(
+                f"{self._where()} was deleted less than 60 s ago, and AWS makes it anew only after that; "
+                "it is tried again"
             )
         if code in _DENIED:
             action = "sqs:" + "".join(word.title() for word in name.removesuffix("_batch").split("_"))
             return ConfigurationError(f"{self._where()}: access denied; allow {action} to these credentials")
         if code in _UNKNOWN:
-            return ConfigurationError(f"{self._where()}: AWS does not accept the credentials ({code}); {_CREDENTIALS}")
+            return ConfigurationError(
+                f"{self._where()}: AWS does not accept the credentials ({code}); look at the region in the "
+                f"url, and {_CREDENTIALS}"
+            )
         if code in ("ExpiredToken", "ExpiredTokenException", "RequestExpired"):
             return BrokerUnavailable(f"{self._where()}: the credentials have expired ({code}); renew them")
         return BrokerUnavailable(f"{self._where()}: {name} was refused ({code or 'no code'}); it is tried again")

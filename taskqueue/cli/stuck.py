@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from taskqueue.cli import terminal
+from taskqueue.cli import dead, terminal
 from taskqueue.cli.command import Command, Group
 from taskqueue.cli.facts import status_cell
 from taskqueue.cli.session import Session
@@ -46,14 +46,20 @@ command = Group(
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_obj
 def list_(session: Session, *, limit: int, as_json: bool) -> None:
-    """Show the tasks that nobody works on: ended leases, entries without a message, messages that were not pushed."""
+    """Show the tasks that nobody works on: ended leases, entries without a message, messages that were not pushed.
+
+    And what lies in dead letter queues: messages of tasks, and those of somebody else.
+    """
     found = list(stuck(session.app, limit=limit))
     if as_json:
         names = ("id", "status", "queue", "worker", "reason")
-        terminal.json([dict(zip(names, (t, s.label, q, w, why), strict=True)) for t, s, q, w, why in found])
+        terminal.json(
+            [dict(zip(names, (t, s and s.label, q or None, w, why), strict=True)) for t, s, q, w, why in found]
+        )
     elif found or not terminal.at_terminal():
         rows = [
-            (task_id, status_cell(status), queue, worker or "", why) for task_id, status, queue, worker, why in found
+            (task_id, "" if status is None else status_cell(status), queue, worker or "", why)
+            for task_id, status, queue, worker, why in found
         ]
         terminal.table(COLUMNS, rows)
     else:
@@ -66,17 +72,23 @@ def restart(session: Session) -> None:
     """Give them back to their queues now.
 
     A task whose worker is still alive is never touched: its lease says so. What is given back counts as a lost lease.
+    Of what lies in dead letter queues, open tasks are sent anew, messages of ended ones are removed, others stay.
     """
     app = session.app
     with terminal.progress("bringing back", None) as show:
         done = 0
         for queue in app.queues.values():
             done += _restart(app, queue, lambda n, before=done: show(before + n))  # type: ignore[misc]  # bound now
-    terminal.line(f"{done:,} brought back")
+    letters = dead.restart(app)
+    terminal.line(f"{done + letters.back:,} brought back")
+    if letters.removed:
+        terminal.line(f"{letters.removed:,} dead letters of tasks that have ended removed")
+    if letters.kept:
+        terminal.line(f"{letters.kept:,} dead letters left: they belong to no task of these queues")
 
 
-def stuck(app: App, *, limit: int) -> Iterator[tuple[str, Status, str, str | None, str]]:
-    """Id, status, queue, worker and reason of each."""
+def stuck(app: App, *, limit: int) -> Iterator[tuple[str, Status | None, str, str | None, str]]:
+    """Id, status, queue, worker and reason of each; what is of no task has neither status nor queue."""
     for database, names in _shared(app).items():
         for one in stranded.find(database, names, limit=limit):
             yield one.id, one.status, one.queue, one.worker, one.reason.value
@@ -84,6 +96,7 @@ def stuck(app: App, *, limit: int) -> Iterator[tuple[str, Status, str, str | Non
         if queue.database is None:
             for entry in queue.intake.left_behind(older_than=RELAY_AFTER, limit=limit):
                 yield entry.id, entry.status, entry.queue, entry.worker, NOT_PUSHED
+    yield from dead.show(app, limit=limit)
 
 
 def _shared(app: App) -> dict[Database, list[str]]:

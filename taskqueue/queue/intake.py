@@ -11,7 +11,14 @@ from taskqueue import codec
 from taskqueue.brokers.base import Broker
 from taskqueue.clock import Clock
 from taskqueue.database.engine import Database
-from taskqueue.errors import BrokerUnavailable, LeaseLost, MessageInvalid, MessageTooLarge, QueueFull
+from taskqueue.errors import (
+    BrokerUnavailable,
+    LeaseLost,
+    MessageInvalid,
+    MessageTooLarge,
+    QueueFull,
+    TaskQueueError,
+)
 from taskqueue.ids import is_id, new_id
 from taskqueue.message import Delivery, Message
 from taskqueue.queue.values import Limits, Parent
@@ -63,16 +70,32 @@ class Intake:
         self, batch: Sequence[tuple[Entry, Message]], parent: Parent | None, *, joined: bool
     ) -> list[str]:
         self._refuse_when_full(len(batch))
+        # Nothing may leave before the application commits; the keeper pushes it then.
+        away = joined or not self._broker_answers()
         new = self._add([entry for entry, _ in batch], parent)
-        if joined:
-            return new  # nothing may leave before the application commits; the keeper pushes it then
         fresh = set(new)
-        try:
-            self._push([m for _, m in batch if m.id in fresh and not self.too_late(m.delay)])
-        except BrokerUnavailable as error:
-            # The task is enqueued: its entry says so, and the keeper pushes what was left behind.
-            log.warning("push failed, the keeper will repeat it", extra={"queue": self.name, "error": str(error)})
+        if not away:
+            self._push_if_possible([m for _, m in batch if m.id in fresh and not self.too_late(m.delay)])
         return new
+
+    def _broker_answers(self) -> bool:
+        """Whether to push at all. What can never work is refused here, before anything is stored."""
+        try:
+            self.broker.push([])
+        except BrokerUnavailable as error:
+            self._left_behind(error)
+            return False
+        return True
+
+    def _push_if_possible(self, messages: Sequence[Message]) -> None:
+        try:
+            self._push(messages)
+        except TaskQueueError as error:
+            # The task is enqueued: its entry says so, and the keeper pushes what was left behind.
+            self._left_behind(error)
+
+    def _left_behind(self, error: TaskQueueError) -> None:
+        log.warning("push failed, the keeper will repeat it", extra={"queue": self.name, "error": str(error)})
 
     def _add(self, entries: Sequence[Entry], parent: Parent | None) -> list[str]:
         if parent is not None and not self.task_log.adopt_child(parent.id, fence=parent.fence):
@@ -109,17 +132,15 @@ class Intake:
         if keeps is None or now < self._look_for_lost_at:
             return []
         self._look_for_lost_at = now + LOOK_FOR_LOST
-        before = self.clock.micros() - int(keeps * 1e6)
+        # What was sent to a queue that has been deleted since went with it.
+        before = max(self.clock.micros() - int(keeps * 1e6), self.broker.depth().since or 0)
         return self.task_log.unheard_of(before=before, limit=limit, queue=self.name)
 
     def push_again(self, ids: Sequence[str]) -> None:
         """New messages for these tasks, if they are enqueued."""
         found = [entry for i in ids if (entry := self.task_log.get(i)) is not None]
         back = [entry for entry in found if entry.status is Status.ENQUEUED]
-        try:
-            self._push([self._message_of(entry) for entry in back])
-        except BrokerUnavailable as error:
-            log.warning("push failed, the keeper will repeat it", extra={"queue": self.name, "error": str(error)})
+        self._push_if_possible([self._message_of(entry) for entry in back])
 
     def _message_of(self, entry: Entry) -> Message:
         return Message(
