@@ -57,13 +57,12 @@ class SqsQueueBroker:
         owner: str | None = None,
         longest_lease: float = LONGEST_LEASE,
     ) -> None:
-        said = options
         self.queue = queue
         self.owner = owner or new_id()
-        self._name = queue_name(said.get("prefix", "taskqueue_"), queue)
+        self._name = queue_name(options.get("prefix", "taskqueue_"), queue)
         self._fifo = self._name.endswith(FIFO)
-        self._wait_time = int(said.get("wait_time", 20))
-        self._size = int(said.get("max_message_size", 256 * 1024))
+        self._wait_time = int(options.get("wait_time", 20))
+        self._size = int(options.get("max_message_size", 256 * 1024))
         self.capabilities = Capabilities(
             durable=True,
             shared=True,
@@ -73,19 +72,21 @@ class SqsQueueBroker:
             exact=False,
             ordered=False,
             groups=self._fifo,
-            dead_letters=bool(said.get("dead_letter_queue")),
+            dead_letters=bool(options.get("dead_letter_queue")),
             any_name=False,
             max_batch=BATCH,
             max_delay=NO_DELAY if self._fifo else MAX_DELAY,
             # In a group what is put off must stay where it is.
             max_release=None if self._fifo else MAX_DELAY,
             max_body=largest_body(self._size),
-            keeps=float(said.get("repush_after", RETENTION / 2)),
+            keeps=float(options.get("repush_after", RETENTION / 2)),
         )
-        self._opened = partial(Calls, region=region, endpoint=said.get("endpoint_url"), create=said.get("create", True))
+        self._opened = partial(
+            Calls, region=region, endpoint=options.get("endpoint_url"), create=options.get("create", True)
+        )
         self._calls = self._opened(self._name)
-        self._address = Address(self._calls, self._name, said, size=self._size)
-        self._poll = LongPoll(self._receive_waiting, self._give_back)
+        self._address = Address(self._calls, self._name, options, size=self._size)
+        self._poll = LongPoll(self._receive_waiting, self.release)
         self._held = Held(longest_lease)
 
     @classmethod
@@ -194,9 +195,6 @@ class SqsQueueBroker:
         self._send([posted(message, alone=True) for message in again])
         self.ack(deliveries)
         return ours
-
-    def _give_back(self, deliveries: Sequence[Delivery]) -> None:
-        self.release(deliveries)
 
     def _at_ours(
         self, deliveries: Sequence[Delivery], call: str, said: Mapping[str, Any], *, until: float | None = None
