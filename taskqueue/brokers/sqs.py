@@ -220,7 +220,7 @@ class SqsQueueBroker:
 
     def dead_letters(self) -> SqsDeadLetters:
         name = self._address.dead_letters
-        return SqsDeadLetters(self._opened(name), name)
+        return SqsDeadLetters(self._opened(name), name, wait=min(1, self._wait_time))
 
     # Looking
 

@@ -9,15 +9,16 @@ from taskqueue.brokers.sqs_calls import Calls
 from taskqueue.brokers.sqs_messages import BATCH, delivery
 from taskqueue.message import Delivery
 
-#: seconds for which what is looked at is hidden, and for which SQS is asked on all of its servers
-LOOK, WAIT = 120, 1
+#: seconds for which what is looked at is hidden
+LOOK = 120
 
 
 class SqsDeadLetters:
-    """The messages of the dead letter queue of that name."""
+    """The messages of the dead letter queue of that name. SQS is asked for `wait` seconds whether there are any."""
 
-    def __init__(self, calls: Calls, name: str) -> None:
+    def __init__(self, calls: Calls, name: str, *, wait: int) -> None:
         self.name = name
+        self._wait = wait
         self._calls = calls
         self._url = ""
 
@@ -28,14 +29,14 @@ class SqsDeadLetters:
         return taken
 
     def _receive(self, number: int) -> list[Delivery]:
-        # A short poll asks a few of the servers only, and may find nothing where there is something.
+        # A poll that does not wait asks a few of the servers only, and may find nothing where there is something.
         answer = self._calls.call(
             "receive_message",
-            waiting=WAIT,
+            waiting=self._wait,
             QueueUrl=self._address(),
             MaxNumberOfMessages=number,
             VisibilityTimeout=LOOK,
-            WaitTimeSeconds=WAIT,
+            WaitTimeSeconds=self._wait,
             MessageAttributeNames=["All"],
         )
         return [delivery(one) for one in answer.get("Messages", ())]

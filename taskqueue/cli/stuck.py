@@ -54,7 +54,7 @@ def list_(session: Session, *, limit: int, as_json: bool) -> None:
     if as_json:
         names = ("id", "status", "queue", "worker", "reason")
         terminal.json(
-            [dict(zip(names, (t, s and s.label, q or None, w, why), strict=True)) for t, s, q, w, why in found]
+            [dict(zip(names, (t, None if s is None else s.label, q or None, w, why), strict=True)) for t, s, q, w, why in found]
         )
     elif found or not terminal.at_terminal():
         rows = [
