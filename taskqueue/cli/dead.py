@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 import msgspec
 
@@ -19,6 +19,16 @@ BATCH = 100
 ALIVE = "its message is in the dead letter queue {}"
 ENDED = "it has ended, and its message is in the dead letter queue {}"
 FOREIGN = "a message in the dead letter queue {}, of no task in the log"
+
+
+class Stuck(NamedTuple):
+    """What `taskqueue stuck` shows of a task, or of a message of none, which has neither status nor queue."""
+
+    id: str
+    status: Status | None
+    queue: str | None
+    worker: str | None
+    reason: str
 
 
 class Found(msgspec.Struct, frozen=True):
@@ -48,17 +58,17 @@ class Restarted(msgspec.Struct):
     kept: int = 0
 
 
-def show(app: App, *, limit: int) -> Iterator[tuple[str, Status | None, str, str | None, str]]:
-    """Id, status, queue, worker and reason of each; they stay where they are."""
+def show(app: App, *, limit: int) -> Iterator[Stuck]:
+    """Up to `limit` of each dead letter queue; they stay where they are."""
     for letters in _all(app):
         found = _take(app, letters, limit)
         letters.put_back([one.delivery for one in found])
         for one in found:
             entry, reason = one.entry, one.reason.format(letters.name)
             if entry is None:
-                yield one.delivery.id, None, "", None, reason
+                yield Stuck(one.delivery.id, None, None, None, reason)
             else:
-                yield entry.id, entry.status, entry.queue, entry.worker, reason
+                yield Stuck(entry.id, entry.status, entry.queue, entry.worker, reason)
 
 
 def restart(app: App) -> Restarted:

@@ -138,14 +138,14 @@ def test_many_dead_letters_are_shown_up_to_the_limit_and_all_brought_back(sh, bu
 def test_a_task_that_runs_keeps_running_when_its_dead_letter_is_dealt_with(sh, bury, url_of):
     task_id = sh.enqueue(ADD, "a=1")
     queue = sh.app.queues["default"]
-    held = queue.turn([], limit=1, lease=60, worker="w1").held
+    held = sh.hold()
     payload = queue.task_log.get(task_id).payload.decode()
     said = {"id": {"DataType": "String", "StringValue": task_id}}
     sqs.client().send_message(QueueUrl=url_of("dead"), MessageBody=payload, MessageAttributes=said)
     assert sh("stuck", "restart") == "1 brought back\n"
     assert dead(sh) == []
-    assert status(sh, task_id) is Status.DEQUEUED
-    queue.release(held)
+    assert status(sh, task_id) is Status.RUNNING
+    queue.release([held])
     sh.drain()
     assert queue.task_log.get(task_id).attempts == 1
 
@@ -156,3 +156,16 @@ def test_a_dead_letter_queue_that_is_missing_is_no_empty_one(sh, url_of):
     ran = sh.type("stuck", "list")
     assert ran.code == 1
     assert "dead' in the configured endpoint_url does not exist" in ran.line
+
+
+def test_what_ended_leases_held_is_stuck_until_it_is_brought_back(sh):
+    """P3: who holds what of a queue at SQS stands beside its entries."""
+    task_id = sh.enqueue(ADD, "a=1")
+    sh.hold(lease=0.5)
+    shown = {"id": task_id, "status": "running", "queue": "default", "worker": "host:4711"}
+    (one,) = sh.json("stuck", "list")
+    assert one == shown | {"reason": "its lease has ended"}
+    assert sh("stuck", "restart") == "1 brought back\n"
+    assert sh("stuck", "list").count("\n") == 1
+    sh.drain()
+    assert status(sh, task_id) is Status.COMPLETED
