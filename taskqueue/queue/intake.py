@@ -30,7 +30,7 @@ from taskqueue.tasklog.entry import Entry
 log = logging.getLogger(__name__)
 
 #: seconds between two looks for messages that may be lost
-LOOK_FOR_LOST = 60.0
+LOOK_FOR_LOST = 15.0
 
 
 class Intake:
