@@ -73,6 +73,8 @@ def command(context: click.Context, *, as_json: bool) -> None:
         terminal.json([_plain(state) for state in states])
     else:
         terminal.table(COLUMNS, map(_row, states), right=COLUMNS[1:6], wide=("Store",))
+        if terminal.at_terminal() and any(state.approximate for state in states):
+            terminal.note("~: about, as far as its service knows")
 
 
 @click.command("pause", cls=Command, examples=(("taskqueue queues pause mail", "on all hosts"),))

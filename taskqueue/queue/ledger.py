@@ -22,10 +22,10 @@ from taskqueue.message import Delivery, Lost
 
 
 class Found(msgspec.Struct, frozen=True):
-    """A lease that ended, and whether its task must be leased singly from now on."""
+    """A lease that ended, and the receipt of its message."""
 
     lost: Lost
-    alone: bool
+    receipt: str
 
 
 class Ledger:
@@ -37,6 +37,8 @@ class Ledger:
         #: a handle that pops in its own name is no worker, and nobody declares it dead
         self._own_name = broker.owner
         self._sql = Statements(database.tables, database.dialect)
+        lease = database.tables.lease.c
+        self._receipts = sa.select(lease.id, lease.body).where(database.dialect.ids_in(lease.id, "ids"))
         self._ids: dict[str, int] = {}
 
     def take(self, deliveries: Sequence[Delivery], *, lease: float) -> None:
@@ -109,9 +111,11 @@ class Ledger:
             suspects = {row.owner for row in rows if row.held > 1}
             if suspects:
                 tx.execute(self._sql.suspect, over | {"suspects": list(suspects)})
+            ids = {"ids": [row.id for row in rows]}
+            receipts = {row.id: row.body.decode() for row in tx.execute(self._receipts, ids)} if rows else {}
             if rows:
-                tx.execute(self._sql.end, {"ids": [row.id for row in rows]})
-        return [_found(row) for row in rows]
+                tx.execute(self._sql.end, ids)
+        return [_found(row, receipts[row.id]) for row in rows]
 
     def any_over(self) -> bool:
         """Whether a lease has ended; takes no lock."""
@@ -121,6 +125,6 @@ class Ledger:
             return connection.execute(self._sql.any_over, over).first() is not None
 
 
-def _found(row: sa.Row[Any]) -> Found:
+def _found(row: sa.Row[Any], receipt: str) -> Found:
     single = row.held == 1 and row.alone != SUSPECT
-    return Found(Lost(row.task_id, row.owner, single), alone=not single or row.alone > 0)
+    return Found(Lost(row.task_id, row.owner, single, alone=not single or row.alone > 0), receipt)

@@ -46,13 +46,14 @@ class _New:
             mysql_collate="utf8mb4_bin",
         )
 
-    def index(self, name: str, table: str, *columns: str, where: str | None = None) -> None:
+    def index(self, name: str, table: str, *columns: str, where: str | None = None, unique: bool = False) -> None:
         condition = sa.text(where) if where else None
         op.create_index(
             f"ix_{self.prefix}{name}",
             f"{self.prefix}{table}",
             list(columns),
             schema=self.schema,
+            unique=unique,
             sqlite_where=condition,
             postgresql_where=condition,
         )
@@ -110,7 +111,9 @@ def _task_log(new: _New) -> None:
     new.index("entry_name", "entry", "name", "id")
     new.index("entry_owner", "entry", "owner", "id", where="owner IS NOT NULL")
     new.index("entry_parent", "entry", "parent_id", "status", where="parent_id IS NOT NULL")
-    new.index("entry_unrelayed", "entry", "id", where="relayed_at IS NULL")
+    new.index("entry_unrelayed", "entry", "queue", "relayed_at", "due_at", "id", where="relayed_at IS NULL")
+    new.index("entry_group", "entry", "queue", "group_name", "status", "place", where="group_name IS NOT NULL")
+    new.index("entry_key", "entry", "queue", "unique_key", where="unique_key IS NOT NULL", unique=True)
     new.table(
         "attempt",
         _key("task_id", ID),
@@ -150,6 +153,10 @@ def _entry() -> list[sa.Column[Any]]:
         _may("finished_at", TIME),
         _may("relayed_at", TIME),
         _may("unknown_since", TIME),
+        _may("group_name", NAME),
+        _may("place", TIME),
+        _may("unique_key", NAME),
+        _has("alone", SMALL, server_default="0"),
         _may("progress", BYTES),
         _has("payload", BYTES),
         _may("report", BYTES),
