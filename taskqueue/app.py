@@ -13,13 +13,15 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from msgspec.structs import replace
+
 from taskqueue import plugins, settings
 from taskqueue.brokers.base import Broker
 from taskqueue.clock import Clock, SystemClock
 from taskqueue.database import tally
 from taskqueue.database.engine import Database
 from taskqueue.dispatcher import QueueDispatcher
-from taskqueue.errors import ConfigurationError
+from taskqueue.errors import ConfigurationError, did_you_mean
 from taskqueue.handle import Handle
 from taskqueue.keeper import Keeper
 from taskqueue.queue import Limits as QueueLimits
@@ -134,14 +136,27 @@ class App:
 
     def database_of(self, queue: Queue) -> Database | None:
         """Where the queue's workers are registered and its pause is kept; None if nothing of it is in a database."""
-        if queue.broker.capabilities.transactional:
-            return self._database(self.settings.brokers[self.settings.queues[queue.name].broker])
-        return queue.log_database
+        return self.database_at(queue, self.settings.queues[queue.name].broker) or queue.log_database
+
+    def database_at(self, queue: Queue, broker: str) -> Database | None:
+        """Where its messages are, at the broker of that name; None if that is no database."""
+        return self._database(self.settings.brokers[broker]) if queue.broker.capabilities.transactional else None
 
     def close(self) -> None:
         """Let go of every connection."""
         for database in self._databases.values():
             database.close()
+
+    def queue_at(self, name: str, broker: str) -> Queue:
+        """The queue of that name as it is with its messages at this broker; ConfigurationError if there is none."""
+        self.dispatcher.queue(name)  # or UnknownQueue
+        if broker not in self.settings.brokers:
+            known = ", ".join(self.settings.brokers)
+            hint = did_you_mean(broker, self.settings.brokers) or f"; known: {known}"
+            raise ConfigurationError(f"{self.settings.file}: no broker {broker!r}{hint}")
+        if self.settings.queues[name].broker == broker:
+            return self.queues[name]
+        return self._queue(replace(self.settings.queues[name], broker=broker))
 
     def _queue(self, queue: QueueSettings) -> Queue:
         located = self.settings.brokers[queue.broker]

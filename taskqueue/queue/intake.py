@@ -68,7 +68,7 @@ class Intake:
             return new  # nothing may leave before the application commits; the keeper pushes it then
         fresh = set(new)
         try:
-            self._push([m for _, m in batch if m.id in fresh and not self.too_late(m.delay)])
+            self.push([m for _, m in batch if m.id in fresh and not self.too_late(m.delay)])
         except BrokerUnavailable as error:
             # The task is enqueued: its entry says so, and the keeper pushes what was left behind.
             log.warning("push failed, the keeper will repeat it", extra={"queue": self.name, "error": str(error)})
@@ -79,7 +79,8 @@ class Intake:
             raise LeaseLost(f"task {parent.id} is not this worker's any more: it may not create children")
         return self.task_log.add(entries)
 
-    def _push(self, messages: Sequence[Message]) -> None:
+    def push(self, messages: Sequence[Message]) -> None:
+        """Hand these to the broker, and note it in their entries; part of the thread's open transaction."""
         most = self.broker.capabilities.max_batch
         for start in range(0, len(messages), most):
             chunk = messages[start : start + most]
@@ -94,8 +95,15 @@ class Intake:
     def relay(self, *, older_than: float, limit: int = 500) -> int:
         """Push messages that their producers could not (P1), and those that may be lost; how many."""
         left = self.left_behind(older_than=older_than, limit=limit) + self._perhaps_lost(limit)
-        self._push([self._message_of(entry) for entry in left])
-        return len(left)
+        fitting = [entry for entry in left if len(entry.payload) <= self.broker.capabilities.max_body]
+        if len(fitting) < len(left):
+            # They came by a broker that takes more (P14: the others do not wait for them).
+            log.error(
+                "too large for this broker, left in the log",
+                extra={"queue": self.name, "tasks": len(left) - len(fitting)},
+            )
+        self.push([self.message_of(entry) for entry in fitting])
+        return len(fitting)
 
     def left_behind(self, *, older_than: float, limit: int) -> list[Entry]:
         """Entries whose message should be with the broker and is not."""
@@ -117,11 +125,12 @@ class Intake:
         found = [entry for i in ids if (entry := self.task_log.get(i)) is not None]
         back = [entry for entry in found if entry.status is Status.ENQUEUED]
         try:
-            self._push([replace(self._message_of(entry), alone=ids[entry.id]) for entry in back])
+            self.push([replace(self.message_of(entry), alone=ids[entry.id]) for entry in back])
         except BrokerUnavailable as error:
             log.warning("push failed, the keeper will repeat it", extra={"queue": self.name, "error": str(error)})
 
-    def _message_of(self, entry: Entry) -> Message:
+    def message_of(self, entry: Entry) -> Message:
+        """The message of an entry that is enqueued, to be pushed now."""
         wait = max(0.0, ((entry.due_at or 0) - self.clock.micros()) / 1e6)
         return Message(entry.id, entry.payload, entry.priority, wait)
 
