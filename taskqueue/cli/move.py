@@ -148,6 +148,7 @@ def _move(
         show(done.moved)
         empty = 0 if found else empty + 1
         if empty and not follow and _is_over(mover, empty):
+            done.moved += mover.relay(older_than=0.0)
             done.left = _left(mover)
             break
         orders.wait(min(LONGEST_PAUSE, PAUSE * empty))
@@ -172,7 +173,6 @@ def _is_over(mover: Mover, empty: int) -> bool:
 
 
 def _left(mover: Mover) -> int:
-    mover.relay(older_than=0.0)
     depth = mover.source.broker.depth()
     return max(len(mover.unfit), 0 if depth.approximate else depth.waiting + depth.delayed)
 

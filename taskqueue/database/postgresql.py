@@ -139,13 +139,24 @@ class PostgresqlDialect(Dialect):
             self._known.add(connection.engine)
         return True
 
-    def prepare(self, transaction: Transaction) -> None:
+    def prepare(self, transaction: Transaction, *, timeout: float) -> None:
         execute = transaction.connection.exec_driver_sql
+        execute(f"SET LOCAL lock_timeout = {int(timeout * 1000)}")
         execute("SET LOCAL statement_timeout = 0")  # an index on a long table takes its time
         transaction.execute(sa.select(sa.func.pg_advisory_xact_lock(sa.func.hashtext(self._channel()))))
         schema = self.tables.metadata.schema
         if schema and not sa.inspect(transaction.connection).has_schema(schema):
             transaction.execute(sa.schema.CreateSchema(schema))
+
+    def preparation(self, *, timeout: float) -> list[str]:
+        said = [
+            f"SET LOCAL lock_timeout = {int(timeout * 1000)}",
+            "SET LOCAL statement_timeout = 0",
+            f"SELECT pg_advisory_xact_lock(hashtext('{self._channel()}'))",
+        ]
+        if schema := self.tables.metadata.schema:
+            said.append('CREATE SCHEMA IF NOT EXISTS "{}"'.format(schema.replace('"', '""')))
+        return said
 
     # Clocks and statements
 
