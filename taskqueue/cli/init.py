@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import click
@@ -80,7 +81,7 @@ def command(session: Session, /, *, chosen: str | None, after: int, lock_timeout
     if flags["sql"]:
         _print_script(wanted, after=after, lock_timeout=lock_timeout)
         return 0
-    states = [_state(store) for store in wanted]
+    states = [_state(store, lock_timeout) for store in wanted]
     if flags["plan"]:
         _tell(states, as_json=flags["as_json"], plan=True)
         return EXIT_FAILED if any(state.todo for state in states) else 0
@@ -102,11 +103,11 @@ def _chosen(app: App, name: str | None) -> list[Store]:
     return chosen
 
 
-def _state(store: Store) -> State:
+def _state(store: Store, lock_timeout: float) -> State:
     database = store.database
     if database is None:
         return State(store, None, None)
-    with database.look() as connection:
+    with _impatient(database, lock_timeout), database.look() as connection:
         half = database.dialect.commits_tables
         found = upgrade.revision(connection, database.tables, database.name, half=half)
         if found > upgrade.HEAD:
@@ -119,11 +120,17 @@ def _initialize(store: Store, lock_timeout: float) -> None:
         for broker in store.brokers:
             broker.initialize()
         return
-    try:
+    with _impatient(store.database, lock_timeout):
         store.database.initialize(lock_timeout=lock_timeout)
+
+
+@contextmanager
+def _impatient(database: Database, lock_timeout: float) -> Iterator[None]:
+    try:
+        yield
     except StoreBusy as error:
         raise BrokerUnavailable(
-            f"{store.database.name}: others held a lock on it for longer than {lock_timeout:g} s (--lock-timeout); "
+            f"{database.name}: others held a lock on it for longer than {lock_timeout:g} s (--lock-timeout); "
             "`taskqueue doctor` names old transactions; end them, or try again: what was begun is finished then"
         ) from error
 

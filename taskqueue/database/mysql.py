@@ -80,7 +80,9 @@ class MysqlDialect(Dialect):
         self._refuse_old(raw.get_server_info())
         with raw.cursor() as cursor:
             cursor.execute("SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED")
-            cursor.execute(f"SET SESSION innodb_lock_wait_timeout = {max(1, round(self.timeout))}")
+            cursor.execute(f"SET SESSION innodb_lock_wait_timeout = {_whole(self.timeout)}")
+            # Of tables, as somebody who changes them holds them.
+            cursor.execute(f"SET SESSION lock_wait_timeout = {_whole(self.timeout)}")
 
     def _refuse_old(self, version: str) -> None:
         kind = "MariaDB" if "mariadb" in version.lower() else "MySQL"
@@ -131,7 +133,7 @@ class MysqlDialect(Dialect):
             # What follows the tables' creation, the version, must be there before another one looks.
             connection.exec_driver_sql("COMMIT")
             connection.execute(sa.select(sa.func.release_lock(name)))
-            connection.exec_driver_sql("SET SESSION lock_wait_timeout = DEFAULT")
+            connection.exec_driver_sql(f"SET SESSION lock_wait_timeout = {_whole(self.timeout)}")
             raw._read_timeout = patience  # noqa: SLF001  as it was
 
         transaction.before_commit("release the lock", release)
