@@ -65,11 +65,16 @@ class App:
         return {name: self._queue(queue) for name, queue in self.settings.queues.items()}
 
     @cached_property
+    def task_log(self) -> TaskLog:
+        """The task log, as applications see it."""
+        return TaskLog(self.task_log_broker)
+
+    @cached_property
     def dispatcher(self) -> QueueDispatcher:
         """What applications hold."""
         return QueueDispatcher(
             self.queues.values(),
-            TaskLog(self.task_log_broker),
+            self.task_log,
             default_queue=self.settings.app.default_queue,
             routes=self.settings.app.routes,
             clock=self.clock,
@@ -149,13 +154,12 @@ class App:
 
     def queue_at(self, name: str, broker: str) -> Queue:
         """The queue of that name as it is with its messages at this broker; ConfigurationError if there is none."""
-        self.dispatcher.queue(name)  # or UnknownQueue
+        if name not in self.settings.queues:
+            return self.dispatcher.queue(name)  # which says so
         if broker not in self.settings.brokers:
             known = ", ".join(self.settings.brokers)
             hint = did_you_mean(broker, self.settings.brokers) or f"; known: {known}"
             raise ConfigurationError(f"{self.settings.file}: no broker {broker!r}{hint}")
-        if self.settings.queues[name].broker == broker:
-            return self.queues[name]
         return self._queue(replace(self.settings.queues[name], broker=broker))
 
     def _queue(self, queue: QueueSettings) -> Queue:

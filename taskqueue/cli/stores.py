@@ -52,12 +52,6 @@ def stores(app: App) -> list[Store]:
     return list(found.values())
 
 
-def databases(app: App) -> list[Database]:
-    """All of them, each once."""
-    found = [database for queue in app.queues.values() if (database := app.database_of(queue)) is not None]
-    return list({id(database): database for database in found}.values())
-
-
 def workers_of(app: App, queue: Queue) -> list[Incarnation] | None:
     """The living workers that serve the queue; None if nobody can know."""
     database = app.database_of(queue)
