@@ -16,6 +16,7 @@ from taskqueue.app import App
 from taskqueue.database import incarnations
 from taskqueue.errors import EXIT_RECYCLE, BrokerUnavailable
 from taskqueue.ids import new_id
+from taskqueue.limits import worker_limits
 from taskqueue.opened import settle
 from taskqueue.settings import Settings
 from taskqueue.settings.load import VARIABLE
@@ -37,7 +38,7 @@ def worker(settings: Settings, wish: Wish, place: Place) -> int:
     app.import_modules()
     if _prepared(app, wish.queues):
         return _leave_with_what_was_needed_once(place)
-    return app.worker(wish.queues, app.limits(wish.queues), selector=wish.selector, place=place).run()
+    return app.worker(wish.queues, worker_limits(settings, wish.queues), selector=wish.selector, place=place).run()
 
 
 def _app(settings: Settings) -> App:

@@ -6,8 +6,8 @@ raises `BrokerUnavailable`, which is not an empty queue (P16).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Protocol, Self
+from collections.abc import Callable, Sequence
+from typing import Protocol, Self, runtime_checkable
 
 import msgspec
 
@@ -166,6 +166,23 @@ class Burying(Broker, Protocol):
 
     def dead_letters(self) -> DeadLetters:
         """Where it puts them."""
+
+
+@runtime_checkable
+class Emptiable(Protocol):
+    """A broker of which messages can be taken away for good, delayed ones too, in one transaction and without a lease.
+
+    So nothing is held by whoever dies meanwhile, and nothing has to be given back for him.
+    """
+
+    def take(
+        self, *, limit: int, largest: int, longest: float | None, settle: Callable[[Sequence[Message]], None]
+    ) -> list[Message]:
+        """Remove up to `limit` messages, and call `settle` with them before that is committed; what was removed.
+
+        Left where they are: bodies of more than `largest` bytes, and what must wait for more than `longest` seconds
+        (None: nothing). If `settle` raises, nothing was removed. It may be called again with others.
+        """
 
 
 def refuse_too_large(queue: str, messages: Sequence[Message], most: int) -> None:

@@ -18,6 +18,7 @@ import msgspec
 from taskqueue.brokers.base import Capabilities, Depth, refuse_too_large
 from taskqueue.brokers.moves import Moves
 from taskqueue.brokers.statements import SUSPECT, Statements
+from taskqueue.brokers.taking import Taking
 from taskqueue.brokers.waiting import wait_for
 from taskqueue.clock import Clock, SystemClock
 from taskqueue.database import incarnations, tally
@@ -49,6 +50,7 @@ class RdsQueueBroker:
         self.capabilities = msgspec.structs.replace(self.capabilities, max_body=database.dialect.max_body)
         self._sql = Statements(database.tables, database.dialect)
         self._moves = Moves(database, queue, self._sql, clock or SystemClock())
+        self._taking = Taking(database, queue)
         self._short = False
 
     @classmethod
@@ -172,6 +174,17 @@ class RdsQueueBroker:
         with self.database.read() as connection:
             over = {"queue": self.queue, "owners": [], "now": self.database.dialect.lease_now(connection)}
             return connection.execute(self._sql.any_over, over).first() is not None
+
+    def take(
+        self, *, limit: int, largest: int, longest: float | None, settle: Callable[[Sequence[Message]], None]
+    ) -> list[Message]:
+        def step(tx: Transaction) -> list[Message]:
+            taken = self._taking.take(tx, limit=limit, largest=largest, longest=longest)
+            if taken:
+                settle(taken)
+            return taken
+
+        return self._step(step)
 
     def wait(self, timeout: float, *, interrupt: int | None = None) -> bool:
         with self.database.wakeup.listen(self.queue) as bell:

@@ -18,6 +18,7 @@ from sqlalchemy.exc import InvalidatePoolError
 
 from taskqueue.clock import Clock
 from taskqueue.database.dialects import NO_OPTIONS, Diagnosis, Dialect, driver
+from taskqueue.database.failures import StoreBusy
 from taskqueue.database.mysql_errors import diagnose, is_replica
 from taskqueue.database.schema import Tables
 from taskqueue.database.transaction import Transaction
@@ -36,6 +37,7 @@ class MysqlDialect(Dialect):
 
     names = ("mysql", "mariadb")
     counts_new = False
+    commits_tables = True
     #: a statement has to fit into the server's max_allowed_packet, 16 MB as MariaDB comes, with its bytes escaped
     max_body = 4 * 1024 * 1024
 
@@ -78,7 +80,9 @@ class MysqlDialect(Dialect):
         self._refuse_old(raw.get_server_info())
         with raw.cursor() as cursor:
             cursor.execute("SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED")
-            cursor.execute(f"SET SESSION innodb_lock_wait_timeout = {max(1, round(self.timeout))}")
+            cursor.execute(f"SET SESSION innodb_lock_wait_timeout = {_whole(self.timeout)}")
+            # Of tables, as somebody who changes them holds them.
+            cursor.execute(f"SET SESSION lock_wait_timeout = {_whole(self.timeout)}")
 
     def _refuse_old(self, version: str) -> None:
         kind = "MariaDB" if "mariadb" in version.lower() else "MySQL"
@@ -116,16 +120,26 @@ class MysqlDialect(Dialect):
             self._known.add(connection.engine)
         return True
 
-    def prepare(self, transaction: Transaction) -> None:
+    def prepare(self, transaction: Transaction, *, timeout: float) -> None:
         connection, name = transaction.connection, f"{self.url.database}.{self.tables.prefix}init"[:64]
-        connection.execute(sa.select(sa.func.get_lock(name, round(self.timeout) + 1)))
+        raw: Any = connection.connection.driver_connection
+        patience, raw._read_timeout = raw._read_timeout, None  # noqa: SLF001  an index on a long table takes its time
+        for statement in self.preparation(timeout=timeout):
+            connection.exec_driver_sql(statement)
+        if not connection.execute(sa.select(sa.func.get_lock(name, _whole(timeout)))).scalar():
+            raise StoreBusy(f"{self.url.render_as_string()}: another `taskqueue init` has been at work for too long")
 
         def release() -> None:
             # What follows the tables' creation, the version, must be there before another one looks.
             connection.exec_driver_sql("COMMIT")
             connection.execute(sa.select(sa.func.release_lock(name)))
+            connection.exec_driver_sql(f"SET SESSION lock_wait_timeout = {_whole(self.timeout)}")
+            raw._read_timeout = patience  # noqa: SLF001  as it was
 
         transaction.before_commit("release the lock", release)
+
+    def preparation(self, *, timeout: float) -> list[str]:
+        return [f"SET SESSION lock_wait_timeout = {_whole(timeout)}"]
 
     # Clocks and statements
 
@@ -158,6 +172,10 @@ class MysqlDialect(Dialect):
 
 _WHICH = "SELECT DATABASE(), @@hostname, @@port, @@datadir"
 _NOW = "SELECT TIMESTAMPDIFF(MICROSECOND, '1970-01-01 00:00:00', UTC_TIMESTAMP(6))"
+
+
+def _whole(timeout: float) -> int:
+    return max(1, round(timeout))
 
 
 def _checked_out(raw: Any, *_: object) -> None:

@@ -139,13 +139,24 @@ class PostgresqlDialect(Dialect):
             self._known.add(connection.engine)
         return True
 
-    def prepare(self, transaction: Transaction) -> None:
+    def prepare(self, transaction: Transaction, *, timeout: float) -> None:
         execute = transaction.connection.exec_driver_sql
+        execute(f"SET LOCAL lock_timeout = {_milliseconds(timeout)}")
         execute("SET LOCAL statement_timeout = 0")  # an index on a long table takes its time
         transaction.execute(sa.select(sa.func.pg_advisory_xact_lock(sa.func.hashtext(self._channel()))))
         schema = self.tables.metadata.schema
         if schema and not sa.inspect(transaction.connection).has_schema(schema):
             transaction.execute(sa.schema.CreateSchema(schema))
+
+    def preparation(self, *, timeout: float) -> list[str]:
+        said = [
+            f"SET LOCAL lock_timeout = {_milliseconds(timeout)}",
+            "SET LOCAL statement_timeout = 0",
+            f"SELECT pg_advisory_xact_lock(hashtext('{self._channel()}'))",
+        ]
+        if schema := self.tables.metadata.schema:
+            said.append('CREATE SCHEMA IF NOT EXISTS "{}"'.format(schema.replace('"', '""')))
+        return said
 
     # Clocks and statements
 
@@ -181,6 +192,10 @@ class PostgresqlDialect(Dialect):
 
 #: what no two databases of the world have in common
 _WHICH = "SELECT current_database()::text, pg_postmaster_start_time()::text, inet_server_port()::text"
+
+
+def _milliseconds(seconds: float) -> int:
+    return max(1, int(seconds * 1000))  # 0 is for ever
 
 
 def _checked_out(raw: psycopg.Connection[Any], *_: object) -> None:

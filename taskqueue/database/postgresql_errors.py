@@ -55,6 +55,8 @@ def is_replica(error: BaseException) -> bool:
 
 def _state(error: BaseException) -> str:
     state = getattr(error, "sqlstate", None)
+    if state == "0A000" and "during recovery" in str(error):
+        return "25006"  # a replica's answer to BEGIN READ WRITE
     if state:
         return str(state)
     _, fatal, text = str(error).partition("FATAL:")

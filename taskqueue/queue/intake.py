@@ -89,7 +89,7 @@ class Intake:
 
     def _push_if_possible(self, messages: Sequence[Message]) -> None:
         try:
-            self._push(messages)
+            self.push(messages)
         except TaskQueueError as error:
             # The task is enqueued: its entry says so, and the keeper pushes what was left behind.
             self._left_behind(error)
@@ -102,7 +102,8 @@ class Intake:
             raise LeaseLost(f"task {parent.id} is not this worker's any more: it may not create children")
         return self.task_log.add(entries)
 
-    def _push(self, messages: Sequence[Message]) -> None:
+    def push(self, messages: Sequence[Message]) -> None:
+        """Hand these to the broker, and note it in their entries; part of the thread's open transaction."""
         most = self.broker.capabilities.max_batch
         for start in range(0, len(messages), most):
             chunk = messages[start : start + most]
@@ -117,8 +118,15 @@ class Intake:
     def relay(self, *, older_than: float, limit: int = 500) -> int:
         """Push messages that their producers could not (P1), and those that may be lost; how many."""
         left = self.left_behind(older_than=older_than, limit=limit) + self._perhaps_lost(limit)
-        self._push([self._message_of(entry) for entry in sorted(left, key=_place)])
-        return len(left)
+        fitting = [entry for entry in left if len(entry.payload) <= self.broker.capabilities.max_body]
+        if len(fitting) < len(left):
+            # They came by a broker that takes more (P14: the others do not wait for them).
+            log.error(
+                "too large for this broker, left in the log",
+                extra={"queue": self.name, "tasks": len(left) - len(fitting)},
+            )
+        self.push([self.message_of(entry) for entry in sorted(fitting, key=_place)])
+        return len(fitting)
 
     def left_behind(self, *, older_than: float, limit: int) -> list[Entry]:
         """Entries whose message should be with the broker and is not."""
@@ -140,9 +148,10 @@ class Intake:
         """New messages for these tasks, if they are enqueued."""
         found = [entry for i in ids if (entry := self.task_log.get(i)) is not None]
         back = [entry for entry in found if entry.status is Status.ENQUEUED]
-        self._push_if_possible([self._message_of(entry) for entry in back])
+        self._push_if_possible([self.message_of(entry) for entry in back])
 
-    def _message_of(self, entry: Entry) -> Message:
+    def message_of(self, entry: Entry) -> Message:
+        """The message of an entry that is enqueued, to be pushed now."""
         return Message(
             entry.id, entry.payload, entry.priority, self.wait_of(entry), alone=entry.alone, group=entry.group_name
         )

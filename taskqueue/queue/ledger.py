@@ -36,6 +36,8 @@ class Ledger:
         self._broker = broker
         #: a handle that pops in its own name is no worker, and nobody declares it dead
         self._own_name = broker.owner
+        #: a name that no queue has: a broker in this very database may have leases of the queue's own name
+        self._place = f"{broker.queue}/ledger"
         self._sql = Statements(database.tables, database.dialect)
         lease = database.tables.lease.c
         self._receipts = sa.select(lease.id, lease.body).where(database.dialect.ids_in(lease.id, "ids"))
@@ -64,7 +66,7 @@ class Ledger:
     def _row(self, delivery: Delivery, number: int, until: int) -> dict[str, Any]:
         return {
             "id": number,
-            "queue": self._broker.queue,
+            "queue": self._place,
             "lane": 2 * delivery.priority + 1,
             "task_id": delivery.id,
             "alone": int(delivery.alone),
@@ -107,7 +109,7 @@ class Ledger:
         with self.database.begin() as tx:
             incarnations.remove(self.database, owners)
             over = {"owners": list(owners), "now": self.database.dialect.lease_now(tx.connection)}
-            rows = tx.execute(self._sql.over, over | {"queue": self._broker.queue}).all()
+            rows = tx.execute(self._sql.over, over | {"queue": self._place}).all()
             suspects = {row.owner for row in rows if row.held > 1}
             if suspects:
                 tx.execute(self._sql.suspect, over | {"suspects": list(suspects)})
@@ -121,7 +123,7 @@ class Ledger:
         """Whether a lease has ended; takes no lock."""
         with self.database.read() as connection:
             now = self.database.dialect.lease_now(connection)
-            over = {"queue": self._broker.queue, "owners": [], "now": now}
+            over = {"queue": self._place, "owners": [], "now": now}
             return connection.execute(self._sql.any_over, over).first() is not None
 
 

@@ -125,6 +125,11 @@ class Shell:
         for key in [key for key in apps._apps if key[0].is_relative_to(self.folder)]:
             apps._apps.pop(key).close()
 
+    def forget_all(self) -> None:
+        """The same for every configuration that commands of this process have read."""
+        for key in list(apps._apps):
+            apps._apps.pop(key).close()
+
     def change(self, statement: str, *values: object) -> None:
         """Do something to the database file that no command does."""
         with contextlib.closing(sqlite3.connect(self.folder / "tasks.db")) as connection, connection:
