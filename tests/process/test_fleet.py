@@ -1,0 +1,108 @@
+"""Four workers on two hosts run 10,000 tasks; one is killed half way, and the store is away for a while (P1 to P3, P15).
+
+The hosts are folders with nothing in common but the address of the store; on SQLite, which is for one host, its file.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from taskqueue.ids import new_id
+from tests.support import sqs
+from tests.support.eventually import eventually
+from tests.support.fleet import Fleet
+from tests.support.own_servers import OwnMariadb, OwnPostgresql, OwnServer, Unreachable
+from tests.support.servers import server_database, skip_or_fail
+from tests.support.sqs_double import Relay
+
+pytestmark = [pytest.mark.process, pytest.mark.timeout(240)]
+TASKS = 10_000
+SQS_STORES = """
+url = "sqs://{region}"
+endpoint_url = "{endpoint}"
+prefix = "{prefix}"
+[task_log]
+url = "{log}"
+"""
+
+
+@pytest.fixture
+def stack() -> Iterator[ExitStack]:
+    with ExitStack() as stack:
+        yield stack
+
+
+@pytest.fixture
+def start_fleet(tmp_path: Path, stack: ExitStack) -> Callable[..., Fleet]:
+    def start(stores: str, *, lease: str = "3s") -> Fleet:
+        fleet = Fleet(tmp_path, stores=stores, defaults=f'lease = "{lease}"')
+        stack.callback(fleet.close)
+        return fleet
+
+    return start
+
+
+@pytest.fixture
+def own(stack: ExitStack) -> Callable[[type[OwnServer]], OwnServer]:
+    def start(kind: type[OwnServer]) -> OwnServer:
+        try:
+            server = kind()
+        except Unreachable as reason:
+            skip_or_fail(str(reason))
+        stack.callback(server.close)
+        return server
+
+    return start
+
+
+def test_on_sqlite(start_fleet, tmp_path):
+    fleet = start_fleet(f'url = "sqlite:///{tmp_path}/tasks.db"')
+    half_way(fleet)
+    fleet.kill_one()
+    to_the_end(fleet)
+
+
+@pytest.mark.parametrize("kind", [OwnPostgresql, OwnMariadb])
+def test_on_a_server_that_crashes_and_comes_back(start_fleet, own, kind):
+    server = own(kind)
+    fleet = start_fleet(f'url = "{server.url}"')
+    half_way(fleet)
+    fleet.kill_one()
+    server.restart()
+    to_the_end(fleet)
+    assert any("store away" in worker.log.read_text() for worker in fleet.workers)
+
+
+def test_on_sqs_that_answers_errors_for_ten_seconds(start_fleet, stack):
+    relay = stack.enter_context(Relay(sqs.endpoint()))
+    log = server_database("postgresql")
+    stores = SQS_STORES.format(region=sqs.REGION, endpoint=relay.url, prefix=f"f{new_id()[-12:]}_", log=log)
+    fleet = start_fleet(stores)
+    half_way(fleet, tasks=2000)
+    fleet.kill_one()
+    relay.broken = True
+    back = time.monotonic() + 10
+    eventually(lambda: time.monotonic() > back, what="the end of the outage")
+    assert relay.refused
+    relay.broken = False
+    to_the_end(fleet)
+
+
+def half_way(fleet: Fleet, tasks: int = TASKS) -> None:
+    """Half of the tasks wait when the workers start, the others come while they work."""
+    fleet.enqueue(tasks // 2)
+    fleet.start()
+    fleet.enqueue(tasks // 2)
+    fleet.ran(tasks // 2, within=120)
+
+
+def to_the_end(fleet: Fleet) -> None:
+    fleet.ran(len(fleet.enqueued), within=150)
+    fleet.all_completed()
+    fleet.stop()
+    fleet.verify()

@@ -1,0 +1,132 @@
+"""Workers on several "hosts": folders that share nothing but the store that their configurations name.
+
+The ledger is outside of the system under test: every run of a task appends a line at its start and one at its end.
+"""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections import defaultdict
+from pathlib import Path
+
+import msgspec
+
+from taskqueue import Status
+from tests.support import tasks
+from tests.support.eventually import eventually
+from tests.support.project import Project, RunningWorker
+
+
+class Run(msgspec.Struct):
+    """One run of a task, in nanoseconds of this machine's clock; without an end if its process was killed."""
+
+    pid: int
+    start: int
+    end: int | None = None
+
+
+class Ledger:
+    """What has run, read on as it grows."""
+
+    def __init__(self, path: Path) -> None:
+        path.touch()
+        self.path = path
+        self.runs: defaultdict[str, dict[tuple[str, str], Run]] = defaultdict(dict)
+        self.ended: set[str] = set()
+        self._read = 0
+
+    def read_on(self) -> None:
+        """Take in what was appended; the last line may be on its way."""
+        with self.path.open("rb") as file:
+            file.seek(self._read)
+            whole, newline, _ = file.read().rpartition(b"\n")
+        self._read += len(whole + newline)
+        for line in whole.decode().splitlines():
+            what, task_id, _, fence, pid, at = line.split()
+            runs, name = self.runs[task_id], (fence, pid)
+            if what == "start":
+                assert name not in runs, f"{task_id}: one claim ran twice"
+                runs[name] = Run(int(pid), int(at))
+            else:
+                runs[name].end = int(at)
+                self.ended.add(task_id)
+
+    def has_ended(self, count: int) -> bool:
+        """Whether so many tasks have run to their end."""
+        self.read_on()
+        return len(self.ended) >= count
+
+    def has_run_in(self, pid: int) -> bool:
+        """Whether that process has run a task."""
+        self.read_on()
+        return any(run.pid == pid for runs in self.runs.values() for run in runs.values())
+
+
+class Fleet:
+    """Hosts with two workers each. `stores` is the configuration of the stores, `defaults` that of the queues."""
+
+    def __init__(self, folder: Path, *, stores: str, defaults: str) -> None:
+        self.hosts = []
+        for name in ("red", "blue"):
+            (folder / name).mkdir()
+            self.hosts.append(Project(folder / name, stores=stores, defaults=defaults))
+        self.hosts[0].queue.initialize()
+        self.ledger = Ledger(folder / "ledger")
+        self.enqueued: set[str] = set()
+        self.workers: list[RunningWorker] = []
+        self.killed: dict[int, int] = {}
+
+    def enqueue(self, count: int) -> None:
+        """So many more tasks, a thousand at a call, by the hosts in turn."""
+        for host, start in zip(itertools.cycle(self.hosts), range(0, count, 1000), strict=False):
+            batch = (tasks.traced.bind(str(self.ledger.path)) for _ in range(min(1000, count - start)))
+            self.enqueued |= {handle.id for handle in host.queue.enqueue_many(batch)}
+
+    def start(self) -> None:
+        """Two workers on each host."""
+        self.workers = [host.worker() for host in self.hosts for _ in range(2)]
+
+    def kill_one(self) -> None:
+        """Kill the first worker in the middle of its work."""
+        victim = self.workers.pop(0)
+        assert self.ledger.has_run_in(victim.pid)
+        # What it ran last may have gone on until it was dead, but nobody else's run may begin before it was killed.
+        self.killed[victim.pid] = time.monotonic_ns()
+        victim.kill()
+
+    def ran(self, count: int, *, within: float) -> None:
+        """Wait until so many tasks have run to their end."""
+        eventually(lambda: self.ledger.has_ended(count), within=within, what=f"{count:,} tasks that ran")
+
+    def all_completed(self, *, within: float = 60) -> None:
+        """Wait until the log says so of every task."""
+        log = self.hosts[0].queue.task_log
+        eventually(lambda: log.categories()["completed"] == len(self.enqueued), within=within, what="all completed")
+
+    def stop(self) -> None:
+        """Workers leave in good order, and none was troubled by more than its store."""
+        assert [worker.stop() for worker in self.workers] == [0] * len(self.workers)
+        for worker in self.workers:
+            assert "Traceback" not in worker.log.read_text()
+
+    def verify(self) -> None:
+        """What was enqueued has run and ended, nothing ran at once in two, and only the killed gave cause to repeat."""
+        self.ledger.read_on()
+        assert set(self.ledger.runs) == self.enqueued
+        for task_id, found in self.ledger.runs.items():
+            runs = sorted(found.values(), key=lambda run: run.start)
+            *repeated, last = runs
+            assert last.end is not None, f"{task_id}: it never ran to its end"
+            assert {run.pid for run in repeated} <= self.killed.keys(), f"{task_id}: repeated without a cause: {runs}"
+            for run, following in itertools.pairwise(runs):
+                over = self.killed[run.pid] if run.end is None else run.end
+                assert over <= following.start, f"{task_id}: it ran in two workers at once: {runs}"
+        log = self.hosts[0].queue.task_log
+        assert log.stats() == {"default": {Status.COMPLETED: len(self.enqueued)}}
+        self.hosts[0].nothing_left()
+
+    def close(self) -> None:
+        """End what still runs."""
+        for host in self.hosts:
+            host.close()
