@@ -15,7 +15,7 @@ import pytest
 from taskqueue.ids import new_id
 from tests.support import sqs
 from tests.support.eventually import eventually
-from tests.support.fleet import Fleet
+from tests.support.fleet import Fleet, Ledger, faults
 from tests.support.own_servers import OwnMariadb, OwnPostgresql, OwnServer, Unreachable
 from tests.support.servers import server_database, skip_or_fail
 from tests.support.sqs_double import Relay
@@ -78,31 +78,56 @@ def test_on_a_server_that_crashes_and_comes_back(start_fleet, own, kind):
     assert any("store away" in worker.log.read_text() for worker in fleet.workers)
 
 
-def test_on_sqs_that_answers_errors_for_ten_seconds(start_fleet, stack):
+@pytest.mark.parametrize("tasks", [2000, pytest.param(TASKS, marks=[pytest.mark.soak, pytest.mark.timeout(600)])])
+def test_on_sqs_that_answers_errors_for_ten_seconds(start_fleet, stack, tasks):
+    """The server that stands for SQS here looks at all messages of a queue at each call: hence fewer, and few ahead."""
     relay = stack.enter_context(Relay(sqs.endpoint()))
     log = server_database("postgresql")
     stores = SQS_STORES.format(region=sqs.REGION, endpoint=relay.url, prefix=f"f{new_id()[-12:]}_", log=log)
     fleet = start_fleet(stores)
-    half_way(fleet, tasks=2000)
+    half_way(fleet, tasks=tasks, ahead=500)
     fleet.kill_one()
     relay.broken = True
     back = time.monotonic() + 10
     eventually(lambda: time.monotonic() > back, what="the end of the outage")
     assert relay.refused
     relay.broken = False
-    to_the_end(fleet)
+    to_the_end(fleet, tasks=tasks, ahead=500)
 
 
-def half_way(fleet: Fleet, tasks: int = TASKS) -> None:
-    """Half of the tasks wait when the workers start, the others come while they work."""
-    fleet.enqueue(tasks // 2)
+def half_way(fleet: Fleet, *, tasks: int = TASKS, ahead: int = TASKS) -> None:
+    """Some tasks wait when the workers start, the others come while they work."""
+    some = min(tasks // 4, ahead)
+    fleet.enqueue(some, ahead=ahead)
     fleet.start()
-    fleet.enqueue(tasks // 2)
-    fleet.ran(tasks // 2, within=120)
+    fleet.enqueue(tasks // 2 - some, ahead=ahead)
+    fleet.ran(tasks // 2 - ahead // 2, within=300)
 
 
-def to_the_end(fleet: Fleet) -> None:
-    fleet.ran(len(fleet.enqueued), within=150)
+def to_the_end(fleet: Fleet, *, tasks: int = TASKS, ahead: int = TASKS) -> None:
+    fleet.enqueue(tasks - len(fleet.enqueued), ahead=ahead)
+    fleet.ran(tasks, within=300)
     fleet.all_completed()
     fleet.stop()
     fleet.verify()
+
+
+@pytest.mark.parametrize(
+    ("lines", "fault"),
+    [
+        ("start t 1 1 7 10;end t 1 1 7 20", None),
+        ("start t 1 1 66 10;start t 2 2 7 30;end t 2 2 7 40", None),
+        ("start t 1 1 66 10;end t 1 1 66 20;start t 1 2 7 30;end t 1 2 7 40", None),
+        ("start t 1 1 66 10;start t 2 2 7 24;end t 2 2 7 40", "at once"),
+        ("start t 1 1 66 10;end t 1 1 66 20;start t 1 2 7 15;end t 1 2 7 40", "at once"),
+        ("start t 1 1 7 10;end t 1 1 7 20;start t 1 2 8 30;end t 1 2 8 40", "without a cause"),
+        ("start t 1 1 66 10", "never ran to its end"),
+    ],
+)
+def test_the_ledger_tells_what_may_not_be(tmp_path, lines, fault):
+    (tmp_path / "ledger").write_text(lines.replace(";", "\n") + "\n")
+    ledger = Ledger(tmp_path / "ledger")
+    ledger.read_on()
+    found = faults(ledger, killed={66: 25})
+    assert len(found) == bool(fault), found
+    assert not fault or fault in found[0]

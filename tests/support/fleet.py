@@ -6,8 +6,10 @@ The ledger is outside of the system under test: every run of a task appends a li
 from __future__ import annotations
 
 import itertools
+import math
 import time
 from collections import defaultdict
+from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
@@ -77,10 +79,12 @@ class Fleet:
         self.workers: list[RunningWorker] = []
         self.killed: dict[int, int] = {}
 
-    def enqueue(self, count: int) -> None:
-        """So many more tasks, a thousand at a call, by the hosts in turn."""
-        for host, start in zip(itertools.cycle(self.hosts), range(0, count, 1000), strict=False):
-            batch = (tasks.traced.bind(str(self.ledger.path)) for _ in range(min(1000, count - start)))
+    def enqueue(self, count: int, *, ahead: int) -> None:
+        """So many more tasks by the hosts in turn, never more than `ahead` that have not run."""
+        portion = min(ahead, 1000)
+        for host, start in zip(itertools.cycle(self.hosts), range(0, count, portion), strict=False):
+            self.ran(len(self.enqueued) + portion - ahead, within=120)
+            batch = (tasks.traced.bind(str(self.ledger.path)) for _ in range(min(portion, count - start)))
             self.enqueued |= {handle.id for handle in host.queue.enqueue_many(batch)}
 
     def start(self) -> None:
@@ -111,17 +115,10 @@ class Fleet:
             assert "Traceback" not in worker.log.read_text()
 
     def verify(self) -> None:
-        """What was enqueued has run and ended, nothing ran at once in two, and only the killed gave cause to repeat."""
+        """All that was enqueued has run and ended as it should, the log says so, and nothing is left in the queue."""
         self.ledger.read_on()
         assert set(self.ledger.runs) == self.enqueued
-        for task_id, found in self.ledger.runs.items():
-            runs = sorted(found.values(), key=lambda run: run.start)
-            *repeated, last = runs
-            assert last.end is not None, f"{task_id}: it never ran to its end"
-            assert {run.pid for run in repeated} <= self.killed.keys(), f"{task_id}: repeated without a cause: {runs}"
-            for run, following in itertools.pairwise(runs):
-                over = self.killed[run.pid] if run.end is None else run.end
-                assert over <= following.start, f"{task_id}: it ran in two workers at once: {runs}"
+        assert faults(self.ledger, self.killed) == []
         log = self.hosts[0].queue.task_log
         assert log.stats() == {"default": {Status.COMPLETED: len(self.enqueued)}}
         self.hosts[0].nothing_left()
@@ -130,3 +127,21 @@ class Fleet:
         """End what still runs."""
         for host in self.hosts:
             host.close()
+
+
+def faults(ledger: Ledger, killed: Mapping[int, int]) -> list[str]:
+    """Runs that may not be: at once in two workers, without an end, or repeated although nobody had died.
+
+    `killed` has the processes that were, and when; what ran in one of them was over by then.
+    """
+    found = []
+    for task_id, by_claim in ledger.runs.items():
+        *repeated, last = runs = sorted(by_claim.values(), key=lambda run: run.start)
+        if last.end is None:
+            found.append(f"{task_id} never ran to its end: {runs}")
+        if not {run.pid for run in repeated} <= killed.keys():
+            found.append(f"{task_id} was repeated without a cause: {runs}")
+        for run, following in itertools.pairwise(runs):
+            if (killed.get(run.pid, math.inf) if run.end is None else run.end) > following.start:
+                found.append(f"{task_id} ran in two workers at once: {runs}")
+    return found

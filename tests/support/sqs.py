@@ -26,9 +26,13 @@ CREDENTIALS = {
     "AWS_CONFIG_FILE": os.devnull,
     "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
 }
-#: ends when its standard input does, so that it outlives nobody, however that one ended
+#: Ends when its standard input does, so that it outlives nobody, however that one ended. What moto does at each call to
+#: every message of a queue is spared: it reads the clock its slow way, and counts all anew for each that it hands out.
 SERVER = """
-import os, sys, threading
+import os, sys, threading, time
+from moto.sqs import models
+models.unix_time_millis = lambda: time.time() * 1000
+models.SQSBackend.is_message_valid_based_on_retention_period = lambda *_: True
 threading.Thread(target=lambda: (sys.stdin.read(), os._exit(0)), daemon=True).start()
 from moto.server import main
 main(["-H", "127.0.0.1", "-p", sys.argv[1]])
