@@ -1,4 +1,4 @@
-"""Four workers on two hosts run 10,000 tasks; one is killed half way, and the store is away for a while (P1 to P3, P15).
+"""Four workers on two hosts run 10,000 tasks; one is killed half way, and the store is away once (P1, P2, P3, P15).
 
 The hosts are folders with nothing in common but the address of the store; on SQLite, which is for one host, its file.
 """

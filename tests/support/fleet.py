@@ -90,11 +90,13 @@ class Fleet:
     def start(self) -> None:
         """Two workers on each host."""
         self.workers = [host.worker() for host in self.hosts for _ in range(2)]
+        for worker in self.workers:
+            eventually(lambda worker=worker: "worker started" in worker.log.read_text(), what="a worker")
 
     def kill_one(self) -> None:
-        """Kill the first worker in the middle of its work."""
-        victim = self.workers.pop(0)
-        assert self.ledger.has_run_in(victim.pid)
+        """Kill a worker in the middle of its work."""
+        victim = next(worker for worker in self.workers if self.ledger.has_run_in(worker.pid))
+        self.workers.remove(victim)
         # What it ran last may have gone on until it was dead, but nobody else's run may begin before it was killed.
         self.killed[victim.pid] = time.monotonic_ns()
         victim.kill()
