@@ -12,8 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from taskqueue.ids import new_id
-from tests.support import sqs
+from tests.support import sqs, stores
 from tests.support.eventually import eventually
 from tests.support.fleet import Fleet, Ledger, faults
 from tests.support.own_servers import OwnMariadb, OwnPostgresql, OwnServer, Unreachable
@@ -22,13 +21,6 @@ from tests.support.sqs_double import Relay
 
 pytestmark = [pytest.mark.process, pytest.mark.timeout(240)]
 TASKS = 10_000
-SQS_STORES = """
-url = "sqs://{region}"
-endpoint_url = "{endpoint}"
-prefix = "{prefix}"
-[task_log]
-url = "{log}"
-"""
 
 
 @pytest.fixture
@@ -39,8 +31,8 @@ def stack() -> Iterator[ExitStack]:
 
 @pytest.fixture
 def start_fleet(tmp_path: Path, stack: ExitStack) -> Callable[..., Fleet]:
-    def start(stores: str, *, lease: str = "3s") -> Fleet:
-        fleet = Fleet(tmp_path, stores=stores, defaults=f'lease = "{lease}"')
+    def start(stores: str) -> Fleet:
+        fleet = Fleet(tmp_path, stores=stores, defaults='lease = "3s"')
         stack.callback(fleet.close)
         return fleet
 
@@ -82,9 +74,7 @@ def test_on_a_server_that_crashes_and_comes_back(start_fleet, own, kind):
 def test_on_sqs_that_answers_errors_for_ten_seconds(start_fleet, stack, tasks):
     """The server that stands for SQS here looks at all messages of a queue at each call: hence fewer, and few ahead."""
     relay = stack.enter_context(Relay(sqs.endpoint()))
-    log = server_database("postgresql")
-    stores = SQS_STORES.format(region=sqs.REGION, endpoint=relay.url, prefix=f"f{new_id()[-12:]}_", log=log)
-    fleet = start_fleet(stores)
+    fleet = start_fleet(stores.with_sqs(server_database("postgresql"), relay.url))
     half_way(fleet, tasks=tasks, ahead=500)
     fleet.kill_one()
     relay.broken = True

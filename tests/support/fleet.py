@@ -106,9 +106,10 @@ class Fleet:
         eventually(lambda: self.ledger.has_ended(count), within=within, what=f"{count:,} tasks that ran")
 
     def all_completed(self, *, within: float = 60) -> None:
-        """Wait until the log says so of every task."""
-        log = self.hosts[0].queue.task_log
+        """Wait until the log says so of every task, and no message is left: SQS brings some twice, or late."""
+        log, broker = self.hosts[0].queue.task_log, self.hosts[0].queue.queue("default").broker
         eventually(lambda: log.categories()["completed"] == len(self.enqueued), within=within, what="all completed")
+        eventually(lambda: broker.depth().total == 0, within=within, what="an empty queue")
 
     def stop(self) -> None:
         """Workers leave in good order, and none was troubled by more than its store."""

@@ -48,6 +48,12 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def listens(port: int) -> bool:
+    """Whether a server listens at that port."""
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
 def speaks(port: int) -> bool:
     """Whether the server at that port says the first word, as MariaDB does."""
     try:
