@@ -6,6 +6,7 @@ Reads go without a transaction of their own, each in one round trip. Behind PgBo
 
 from __future__ import annotations
 
+import contextlib
 import select
 import weakref
 from collections.abc import Mapping
@@ -18,11 +19,13 @@ from sqlalchemy.exc import InvalidatePoolError
 from taskqueue.clock import Clock
 from taskqueue.database.dialects import NO_OPTIONS, Diagnosis, Dialect, driver
 from taskqueue.database.notify import NotifyWakeup
+from taskqueue.database.pooler import WHAT, is_shared
 from taskqueue.database.postgresql_errors import diagnose, is_replica
 from taskqueue.database.schema import Tables
 from taskqueue.database.transaction import Transaction
 from taskqueue.database.wakeup import PolledWakeup, Wakeup
 from taskqueue.errors import ConfigurationError
+from taskqueue.masking import mask_url
 
 if TYPE_CHECKING:
     import psycopg
@@ -47,12 +50,14 @@ class PostgresqlDialect(Dialect):
         if url.drivername not in ("postgresql", "postgresql+psycopg"):
             raise ConfigurationError(f"{url.render_as_string()}: use psycopg 3, postgresql+psycopg://...")
         self._psycopg = driver("psycopg", extra="postgresql", url=url)
-        direct, listens = options.get("direct_url"), options.get("listen", True)
+        self._direct: str | None = options.get("direct_url")
+        listens = options.get("listen", True)
         # A pooler gives each transaction any session: then statements are not prepared, and settings not kept.
-        self._pooled = bool(direct) or not listens
+        self._pooled = bool(self._direct) or not listens
+        self._examined = False
         self.wakeup: Wakeup = PolledWakeup()
         if listens:
-            self.wakeup = NotifyWakeup(self._channel(), lambda: self.connect(direct))
+            self.wakeup = NotifyWakeup(self._channel(), lambda: self.connect(self._direct))
         schema = tables.metadata.schema
         self._sequence = sa.Sequence(f"{tables.prefix}message_id", schema=schema)
         self._reserve = sa.select(self._sequence.next_value())
@@ -100,17 +105,46 @@ class PostgresqlDialect(Dialect):
         return found
 
     def _connected(self, raw: psycopg.Connection[Any], _: object) -> None:
+        try:
+            self._refuse_old(raw)
+            if not self._examined:
+                self._refuse_shared(raw)
+                self._examined = True
+        except ConfigurationError:
+            raw.close()
+            raise
+        if not self._pooled:
+            with raw.cursor() as cursor:
+                cursor.execute(f"SET statement_timeout = {PATIENCE * 1000:.0f}".encode())
+            if not raw.autocommit:
+                raw.commit()
+
+    def _refuse_old(self, raw: psycopg.Connection[Any]) -> None:
         if raw.info.server_version // 10_000 < OLDEST:
             version = raw.info.parameter_status("server_version")
             raise ConfigurationError(
                 f"{self.url.render_as_string()}: PostgreSQL {version} is too old; "
                 f"upgrade the server to {OLDEST} or newer"
             )
-        if not self._pooled:
-            with raw.cursor() as cursor:
-                cursor.execute(f"SET statement_timeout = {PATIENCE * 1000:.0f}".encode())
-            if not raw.autocommit:
-                raw.commit()
+
+    def _refuse_shared(self, raw: psycopg.Connection[Any]) -> None:
+        """What a session must keep would be lost without a word."""
+        if not self._pooled and is_shared(raw, self.connect):
+            raise ConfigurationError(
+                f"{self.url.render_as_string()}: {WHAT}: LISTEN hears nothing and prepared statements fail; "
+                "set listen = false beside the url, or direct_url to the server itself"
+            )
+        if self._direct and self._direct_is_shared():
+            raise ConfigurationError(
+                f"direct_url {mask_url(self._direct)}: {WHAT}: LISTEN hears nothing; "
+                "let direct_url lead to the server itself, or set listen = false instead"
+            )
+
+    def _direct_is_shared(self) -> bool:
+        # Where it does not answer, idle workers look ever so often until it does.
+        with contextlib.suppress(self._psycopg.Error), self.connect(self._direct) as direct:
+            return is_shared(direct, lambda: self.connect(self._direct))
+        return False
 
     # Transactions
 
@@ -180,7 +214,7 @@ class PostgresqlDialect(Dialect):
 
 
 #: what no two databases of the world have in common
-_WHICH = "SELECT current_database()::text, pg_postmaster_start_time()::text, inet_server_port()::text"
+_WHICH = "SELECT current_database()::text, pg_postmaster_start_time()::text, current_setting('port')"
 
 
 def _checked_out(raw: psycopg.Connection[Any], *_: object) -> None:
