@@ -90,6 +90,7 @@ class Process:
                 self._engine = self._create_engine()
                 sa.event.listen(self._engine, "connect", lambda raw, _: self._raw.add(raw))
                 sa.event.listen(self._engine, "close", lambda raw, _: self._raw.discard(raw))
+                sa.event.listen(self._engine, "close_detached", self._raw.discard)
             return self._engine
 
     # Forks

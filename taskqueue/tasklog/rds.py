@@ -26,6 +26,7 @@ from taskqueue.tasklog.stored import StoredTaskLog
 T = TypeVar("T")
 STATUSES = tuple(Status)
 NEVER = 2**63 - 1
+AT_ONCE = "others stored some of these tasks at the same moment; try again"
 NUMBERS = ("status", "master_status", "has_children", "cancel_requested")
 
 
@@ -70,11 +71,14 @@ class RdsStore:
         if not new:
             return []
         with self._database.begin() as tx:
-            stored = tx.execute(self._sql.insert, [_row(entry) for entry in reversed(new.values())]).rowcount
+            try:
+                stored = tx.execute(self._sql.insert, [_row(entry) for entry in reversed(new.values())]).rowcount
+            except sa.exc.IntegrityError as error:
+                raise StoreBusy(AT_ONCE) from error
             if stored == 0:
                 return []
-            if stored != len(new) and self._database.dialect.counts_new:
-                raise StoreBusy("others stored some of these tasks at the same moment; try again")
+            if stored != len(new):
+                raise StoreBusy(AT_ONCE)
             for (queue, status), n in Counter((e.queue, e.status) for e in new.values()).items():
                 tx.count(queue, str(int(status)), n)
         return list(reversed(new))
