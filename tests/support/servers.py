@@ -6,6 +6,7 @@ A process makes one database a kind, which its tests share and find empty, and d
 from __future__ import annotations
 
 import atexit
+import contextlib
 import os
 from collections.abc import Callable
 from functools import cache
@@ -18,6 +19,7 @@ import sqlalchemy as sa
 
 from taskqueue.database.engine import Database
 from taskqueue.database.schema import Tables
+from tests.support.eventually import eventually
 from tests.support.own_servers import OwnMariadb, OwnPostgresql, OwnServer, Unreachable
 
 
@@ -74,6 +76,30 @@ def administer(kind: str, *statements: str, database: str | None = None) -> None
                 connection.exec_driver_sql(statement)
     finally:
         engine.dispose()
+
+
+def ask(kind: str, question: str) -> list[Any]:
+    """An administrator's question; the first column of its answer."""
+    engine = sa.create_engine(sa.make_url(SERVERS[kind]()).set(drivername=_DRIVERS[kind]))
+    try:
+        with engine.connect() as connection:
+            return list(connection.exec_driver_sql(question).scalars())
+    finally:
+        engine.dispose()
+
+
+def end_sessions(kind: str, url: str | sa.URL) -> int:
+    """End all sessions at that database, as an administrator does, and wait until they have ended; how many."""
+    name = sa.make_url(url).database
+    if kind == "postgresql":
+        return len(ask(kind, f"SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE datname = '{name}'"))
+    numbers = ask(kind, f"SELECT id FROM information_schema.processlist WHERE db = '{name}'")
+    for number in numbers:
+        with contextlib.suppress(sa.exc.OperationalError):  # it has ended by itself
+            administer(kind, f"KILL {number}")
+    left = f"SELECT id FROM information_schema.processlist WHERE id IN ({', '.join(map(str, [0, *numbers]))})"
+    eventually(lambda: not ask(kind, left), what="the end of the sessions")
+    return len(numbers)
 
 
 def new_database(kind: str) -> str:
