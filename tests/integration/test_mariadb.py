@@ -70,9 +70,11 @@ def test_a_claim_reads_an_index(database):
     assert "filesort" not in (step["Extra"] or "")
 
 
-def test_who_initializes_leaves_no_lock_behind(database):
-    """Else the others would wait for a session that is idle."""
-    database.initialize()
+def test_who_fails_to_initialize_leaves_no_lock_behind(database):
+    """Else the others would wait for a session that lies idle."""
+    with pytest.raises(KeyError), database.begin() as tx:
+        database.dialect.prepare(tx)
+        raise KeyError
     with database.read() as connection:
         name = f"{database.dialect.url.database}.taskqueue_init"
         assert connection.execute(sa.select(sa.func.is_free_lock(name))).scalar_one() == 1

@@ -15,8 +15,8 @@ import pytest
 from tests.support import sqs, stores
 from tests.support.eventually import eventually
 from tests.support.fleet import Fleet, Ledger, faults
-from tests.support.own_servers import OwnMariadb, OwnPostgresql, OwnServer, Unreachable
-from tests.support.servers import server_database, skip_or_fail
+from tests.support.own_servers import OwnMariadb, OwnPostgresql
+from tests.support.servers import end_sessions, in_folder, server_database
 from tests.support.sqs_double import Relay
 
 pytestmark = [pytest.mark.process, pytest.mark.timeout(240)]
@@ -39,19 +39,6 @@ def start_fleet(tmp_path: Path, stack: ExitStack) -> Callable[..., Fleet]:
     return start
 
 
-@pytest.fixture
-def own(stack: ExitStack) -> Callable[[type[OwnServer]], OwnServer]:
-    def start(kind: type[OwnServer]) -> OwnServer:
-        try:
-            server = kind()
-        except Unreachable as reason:
-            skip_or_fail(str(reason))
-        stack.callback(server.close)
-        return server
-
-    return start
-
-
 def test_on_sqlite(start_fleet, tmp_path):
     fleet = start_fleet(f'url = "sqlite:///{tmp_path}/tasks.db"')
     half_way(fleet)
@@ -68,6 +55,19 @@ def test_on_a_server_that_crashes_and_comes_back(start_fleet, own, kind):
     server.restart()
     to_the_end(fleet)
     assert any("store away" in worker.log.read_text() for worker in fleet.workers)
+
+
+@pytest.mark.parametrize("kind", ["postgresql", "mariadb"])
+def test_sessions_that_are_ended_under_load_repeat_nothing(start_fleet, tmp_path, kind):
+    """R4: whether a step was committed is then unknown, and nobody has died."""
+    url = in_folder(kind, tmp_path)
+    fleet = start_fleet(f'url = "{url}"')
+    fleet.enqueue(1500, ahead=1500)
+    fleet.start()
+    for ran in range(300, 1500, 300):
+        fleet.ran(ran, within=60)
+        assert end_sessions(kind, url)
+    to_the_end(fleet, tasks=1500)
 
 
 @pytest.mark.parametrize("tasks", [2000, pytest.param(TASKS, marks=[pytest.mark.soak, pytest.mark.timeout(600)])])
