@@ -57,7 +57,7 @@ class Dialect(abc.ABC):
     one_writer = False
     #: an INSERT may return what a DELETE of the same statement took out
     moves_in_one = False
-    #: an INSERT that passes over rows counts only those that it stored
+    #: `insert_new` counts only the rows that it stored
     counts_new = True
     #: statements that define tables commit by themselves, so that an earlier init may have come half way
     commits_tables = False
@@ -93,9 +93,9 @@ class Dialect(abc.ABC):
     def lease_now(self, connection: sa.Connection) -> int:
         """The clock that leases are judged by (P20): microseconds from some fixed point."""
 
-    @abc.abstractmethod
     def due_now(self, connection: sa.Connection) -> int:
-        """The clock that delays are judged by (P20): microseconds from some fixed point."""
+        """The clock that delays are judged by (P20): microseconds from some fixed point. The same, if there is one."""
+        return self.lease_now(connection)
 
     @abc.abstractmethod
     def reserve_ids(self, transaction: Transaction, n: int) -> int:

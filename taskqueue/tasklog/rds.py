@@ -27,6 +27,7 @@ from taskqueue.tasklog.stored import StoredTaskLog
 
 T = TypeVar("T")
 NEVER = 2**63 - 1
+AT_ONCE = "others stored some of these tasks at the same moment; try again"
 
 
 class RdsTaskLogBroker(StoredTaskLog):
@@ -72,12 +73,14 @@ class RdsStore:
             return []
         with self._database.begin() as tx:
             rows = [as_row(entry) for entry in self._placed(list(reversed(new.values())))]
-            stored = tx.execute(self._sql.insert, rows).rowcount
-            # Where rows are not counted truly, who has the key now tells whether another was faster.
-            if stored == 0 or any(self._holder(entry) not in (None, i) for i, entry in new.items()):
+            try:
+                stored = tx.execute(self._sql.insert, rows).rowcount
+            except sa.exc.IntegrityError as error:
+                raise StoreBusy(AT_ONCE) from error
+            if stored == 0:
                 return []
-            if stored != len(new) and self._database.dialect.counts_new:
-                raise StoreBusy("others stored some of these tasks at the same moment; try again")
+            if stored != len(new):
+                raise StoreBusy(AT_ONCE)
             for (queue, status), n in Counter((e.queue, e.status) for e in new.values()).items():
                 tx.count(queue, str(int(status)), n)
         return list(reversed(new))
