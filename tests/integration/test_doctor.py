@@ -224,6 +224,14 @@ def test_a_queue_that_is_not_there_is_told_of_and_not_made(sh):
     assert not sqs.client().list_queues(QueueNamePrefix=name).get("QueueUrls")
 
 
+def test_the_plan_of_an_init_tells_of_it_too(sh):
+    at_sqs(sh)
+    sh("init", "--store", "log")
+    assert sh.type("init", "--plan").out.startswith("sqs://eu-west-1: create default (queue default)\n")
+    sh("init")
+    assert "create" not in sh("init", "--plan")
+
+
 def test_attributes_that_do_not_fit_are_told_of_with_what_to_set(sh):
     name = at_sqs(sh)
     letters = sqs.client().create_queue(QueueName=f"{name}-letters")["QueueUrl"]
