@@ -14,6 +14,7 @@ from taskqueue.errors import ConfigurationError, InvalidArguments, InvalidTransi
 from taskqueue.filing import Filed, Router, Said, file, file_again
 from taskqueue.handle import Handle
 from taskqueue.ids import child_id
+from taskqueue.message import Message
 from taskqueue.options import EnqueueOptions
 from taskqueue.queue import Parent, Queue
 from taskqueue.shield import SHIELD
