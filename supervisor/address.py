@@ -36,12 +36,7 @@ class Address:
 
         Raises ConfigurationError where there can be none, TaskQueueError where another supervisor has it.
         """
-        length = len(os.fsencode(self.path))
-        if length > LONGEST_PATH:
-            raise ConfigurationError(
-                f"{self.path}: the path has {length} bytes, and the system takes {LONGEST_PATH} for a socket; "
-                f"set {_SETTING} to a shorter one, such as /run/taskqueue/supervisor.sock"
-            )
+        self.check()
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             with _alone_in(self.path.parent):
@@ -52,6 +47,15 @@ class Address:
                 f"{self.path}: no socket can be made there ({error.strerror}); give this user write access to "
                 f"{self.path.parent}, or set {_SETTING} to another path"
             ) from error
+
+    def check(self) -> None:
+        """Raises ConfigurationError if no socket can ever have this path."""
+        length = len(os.fsencode(self.path))
+        if length > LONGEST_PATH:
+            raise ConfigurationError(
+                f"{self.path}: the path has {length} bytes, and the system takes {LONGEST_PATH} for a socket; "
+                f"set {_SETTING} to a shorter one, such as /run/taskqueue/supervisor.sock"
+            )
 
     def remove(self) -> None:
         """Remove the file, if it is still the one that this very process made."""

@@ -125,13 +125,15 @@ class Control:
             self._selector.register(self._listener, selectors.EVENT_READ, self)
 
     def _accept(self, listener: socket.socket) -> None:
-        for _ in range(BATCH):
+        for number in range(BATCH):
             try:
                 connection, _address = listener.accept()
             except (BlockingIOError, ConnectionAbortedError):
                 return
             except OSError as error:
-                self._have_no_room(listener, error)
+                # A further call fails so whether or not somebody waits; then the selector says so again.
+                if number == 0:
+                    self._have_no_room(listener, error)
                 return
             if len(self._clients) >= MOST_CLIENTS:
                 self._drop_the_quietest()

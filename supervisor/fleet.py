@@ -66,6 +66,11 @@ class Slot:
         """Its processes."""
         return [child for child in (self.current, self.successor) if child is not None]
 
+    @property
+    def up(self) -> bool:
+        """Its process is ready."""
+        return self.current is not None and self.current.up
+
     def seat(self, child: Child, *, successor: bool) -> None:
         """A process was forked for it."""
         if successor:
@@ -162,6 +167,11 @@ class Pool:
                 self.slots[index].generation = generation
 
     @property
+    def up(self) -> int:
+        """How many of its wanted slots have a process that is ready."""
+        return sum(slot.index < self.wanted and slot.up for slot in self.slots.values())
+
+    @property
     def hopeless(self) -> bool:
         """None of its slots can ever start."""
         return all(slot.fatal and not slot.children for slot in self.slots.values())
@@ -219,6 +229,11 @@ class Fleet:
             for name, pool in self.pools.items()
             for slot in pool.slots.values()
         ]
+
+    @property
+    def settled(self) -> bool:
+        """Every wanted slot has a process that is ready, or has had its first chance."""
+        return all(slot.up or slot.fatal or slot.failures for slot in self.slots)
 
     @property
     def keepers(self) -> set[str]:

@@ -11,14 +11,16 @@ import logging
 import os
 import selectors
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from random import Random
 
+from supervisor import privileges
 from supervisor.child import Child
 from supervisor.commands import Commands
 from supervisor.control import Control
 from supervisor.deeds import Deeds
 from supervisor.fleet import Fleet
+from supervisor.herald import Herald
 from supervisor.pidfile import Pidfile
 from supervisor.plan import INFINITE, due, plan
 from supervisor.preload import preload
@@ -31,9 +33,9 @@ from supervisor.undertaker import Undertaker
 from supervisor.verdict import Exit, judge
 from supervisor.view import View, pauses
 from supervisor.wants import Wants
-from taskqueue import __version__
+from taskqueue import __version__, logs
 from taskqueue.clock import Clock, SystemClock
-from taskqueue.settings import Settings
+from taskqueue.settings import Settings, find, load
 
 log = logging.getLogger(__name__)
 
@@ -41,6 +43,16 @@ log = logging.getLogger(__name__)
 EAGER, LOOK = 0.02, 1.0
 #: a look that comes so late, in seconds, says that the host was frozen; for as long nobody else is taken for late
 FROZEN = 3.0
+
+
+def run(config: str | None = None, sets: Sequence[str] = (), *, level: str | None = None) -> int:
+    """`supervisor run` with that configuration file, or the one that is found; the exit code. Logs from `level` on."""
+    file = find(config).absolute()
+    said = [*sets, *([f"logging.level={level}"] if level else [])]
+    settings = load(file, sets=said)
+    logs.setup(settings.logging)
+    privileges.drop(settings)
+    return Master(settings, lambda: load(file, sets=said)).run()
 
 
 class Master:
@@ -62,6 +74,8 @@ class Master:
         self._control = Control(settings.supervisor.control_socket, self._selector, commands, clock=self._clock)
         spawner = Spawner(self._board, self._signals, inherited=self._inherited)
         self._deeds = Deeds(self._fleet, self._wants, spawner, self._board, self._random)
+        self._herald = Herald(self._fleet, self._wants, self.snapshot)
+        self._wants.around_reload = self._herald.around_reload
         self._indulgent_until = 0.0
 
     def run(self) -> int:
@@ -93,6 +107,7 @@ class Master:
         self._look()
         self._follow_plan()
         self._wants.give_up_if_hopeless()
+        self._herald.tick(self._clock.monotonic())
 
     # Waiting
 
@@ -113,7 +128,7 @@ class Master:
         eager = self._wants.stopping or any(not child.up for child in self._fleet.children)
         slots = self._fleet.facts(stopping=self._wants.stopping)
         leavers = [child.facts() for child in self._fleet.leavers]
-        return min(now + (EAGER if eager else LOOK), due(slots, leavers))
+        return min(now + min(EAGER if eager else LOOK, self._herald.period), due(slots, leavers))
 
     # Facts
 

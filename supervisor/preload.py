@@ -16,7 +16,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NoReturn
 
-from taskqueue.app import App
+from taskqueue.opened import settle
 from taskqueue.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -28,7 +28,7 @@ _DESCRIPTORS = Path("/proc/self/fd")
 
 def preload(settings: Settings) -> bool:
     """Import; whether the application's modules were. Raises ConfigurationError for one that cannot be imported."""
-    app = App(settings)
+    app = settle(settings)
     app.warm()
     wanted = settings.app.preload
     imported = wanted is True or (wanted == "auto" and os.environ.pop(VARIABLE, "") != "false")

@@ -9,12 +9,15 @@ import re
 import socket
 import struct
 from functools import cache
+from typing import Annotated
 
 import msgspec
 
 from taskqueue.errors import TaskQueueError, did_you_mean
 
 COMMANDS = ("status", "ping", "pause", "resume", "scale", "restart", "reload", "stop")
+#: of one pool, as `taskqueue.settings` has it
+MOST_WORKERS = 1000
 _EXAMPLE = '{"command": "status"}'
 #: where msgspec says it happened
 _PLACE = re.compile(r" - at `\$\.?(.*)`$")
@@ -34,7 +37,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     #: "POOL" or "POOL/INDEX"; None: all
     target: str | None = None
     #: for `scale`
-    workers: int | None = None
+    workers: Annotated[int, msgspec.Meta(ge=0, le=MOST_WORKERS)] | None = None
     #: for `stop`
     now: bool = False
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
-from pathlib import Path
 from typing import cast
 
 from supervisor import snapshot
@@ -13,7 +11,6 @@ from supervisor.fleet import Fleet, Paused, Pool, Slot
 from supervisor.snapshot import Activity, SlotState
 from taskqueue.worker.scorecard import Card, State
 
-_PAGE = os.sysconf("SC_PAGE_SIZE")
 _ACTIVITIES = {State.BOOT: "booting", State.IDLE: "idle", State.RUNNING: "running", State.STOPPING: "stopping"}
 
 
@@ -70,7 +67,7 @@ class View:
             age=self._now - child.started if child else None,
             done=card.done if card else 0,
             restarts=slot.restarts if slot else 0,
-            memory=private_memory(child.pid) if child else None,
+            memory=card.memory * 1024 if card and card.memory else None,
             paused=_slot_pauses(slot, card),
             retry_in=max(0.0, slot.due - self._now) if slot and child is None and not slot.fatal else None,
             note=self._note(slot, child),
@@ -97,15 +94,6 @@ def pauses(scope: str, paused: Paused | None) -> tuple[snapshot.Pause, ...]:
     if paused is None:
         return ()
     return (snapshot.Pause(scope=scope, by=paused.by, since=paused.since),)  # type: ignore[arg-type]  # as it is called
-
-
-def private_memory(pid: int) -> int | None:
-    """Bytes that this process shares with no other; None where the system does not tell, or it is gone."""
-    try:
-        _, resident, shared, *_ = Path(f"/proc/{pid}/statm").read_text().split()
-    except (OSError, ValueError):
-        return None
-    return (int(resident) - int(shared)) * _PAGE
 
 
 def _slot_pauses(slot: Slot | None, card: Card | None) -> tuple[snapshot.Pause, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import signal
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 
 from supervisor.fleet import Fleet, Paused
 from supervisor.ladder import Rung
@@ -32,6 +33,8 @@ class Wants:
         self.exit_code = 0
         #: why the last reload was refused; empty if it was not
         self.refused = ""
+        #: entered while the configuration is read again
+        self.around_reload: Callable[[], AbstractContextManager[None]] = nullcontext
 
     def begin(self) -> None:
         """Want what the settings say. Raises ConfigurationError."""
@@ -100,7 +103,8 @@ class Wants:
         """Read the configuration again; what came of it. Raises ConfigurationError; the old one is kept then."""
         before = self.settings
         try:
-            self._want(self._load())
+            with self.around_reload():
+                self._want(self._load())
         except ConfigurationError as error:
             self.refused = f"reload refused, the configuration of before holds: {error}".replace("\n", "; ")
             raise

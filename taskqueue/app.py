@@ -37,7 +37,7 @@ from taskqueue.worker.inline import Inline
 from taskqueue.worker.leaving import Limits as WorkerLimits
 from taskqueue.worker.loop import Worker
 from taskqueue.worker.place import Place
-from taskqueue.worker.presence import FoundDead
+from taskqueue.worker.presence import FoundDead, stem_of
 
 #: options of a store that are its database's
 DATABASE_OPTIONS = ("prefix", "schema", "listen", "direct_url")
@@ -97,9 +97,10 @@ class App:
         """Import what the stores need, so that processes forked from this one share it. Opens nothing."""
         for located in self.settings.brokers.values():
             plugins.broker_class(located.url)
+        self.dispatcher.queue(self.settings.app.default_queue)
         for queue in self.queues.values():
             if (database := self.database_of(queue)) is not None:
-                database.dialect.create_engine().dispose()
+                database.warm()
 
     def become(self, config: Settings) -> None:
         """Go on with other settings, before anything was opened. Whoever holds the dispatcher holds the new one."""
@@ -225,8 +226,12 @@ class App:
 
 
 def _stems(databases: Sequence[Database]) -> list[Path]:
-    """Database files of this host, beside which workers prove that they live."""
-    return [Path(database.dialect.path) for database in databases if database.dialect.path is not None]
+    """Where workers of this host prove that they live: beside a database's file, or else in this user's own folder."""
+    found = [
+        Path(database.dialect.path) if database.dialect.path else stem_of(f"{database.name} {database.tables.message}")
+        for database in databases
+    ]
+    return [stem for stem in found if stem is not None]
 
 
 def _limits(queue: QueueSettings) -> QueueLimits:

@@ -79,7 +79,8 @@ class Keeper:
                 for death in deaths.find():
                     with outages.weathered():
                         self._give_back(death)
-                        deaths.bury(death)
+                        for others in self._deaths:
+                            others.bury(death)
 
     def _give_back(self, death: Death) -> None:
         dead, running = [death.incarnation], death.running

@@ -1,13 +1,15 @@
 """Logging as `[logging]` says it: text for people or JSON for programs, one record a line on stderr.
 
 A record that is written while a task runs says which (`task_id`, `task_name`, `queue`, `attempt`, `worker`). No text
-can forge a line: line breaks in messages are written out, and the further lines of a traceback are indented.
+can forge a line: line breaks in messages are written out, and the further lines of a traceback are indented. At a
+terminal the level of a text line has a colour, unless $NO_COLOR is set (https://no-color.org) or $TERM is "dumb".
 """
 
 from __future__ import annotations
 
 import json
 import logging
+import os
 import re
 import sys
 from datetime import UTC, datetime
@@ -21,6 +23,15 @@ from taskqueue.visible import visible, visible_lines
 #: libraries that say at "info" what only their authors want to know
 _TALKATIVE = ("alembic", "asyncio", "boto3", "botocore", "sqlalchemy", "urllib3")
 _URL = re.compile(r"\S+://\S+")
+#: what a terminal is told before a level's name; the others stay as they are
+_COLOURS = {
+    "DEBUG": "\x1b[2m",
+    "INFO": "\x1b[32m",
+    "WARNING": "\x1b[33m",
+    "ERROR": "\x1b[31m",
+    "CRITICAL": "\x1b[1;31m",
+}
+_PLAIN = "\x1b[0m"
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
 
@@ -29,7 +40,7 @@ def setup(settings: LoggingSettings, *, level: str | None = None) -> None:
     root = logging.getLogger()
     handler = ToStderr()
     handler.addFilter(RunningTask())
-    handler.setFormatter(JsonFormatter() if settings.format == "json" else TextFormatter())
+    handler.setFormatter(JsonFormatter() if settings.format == "json" else TextFormatter(coloured=_shows_colours()))
     root.handlers = [h for h in root.handlers if not isinstance(h, ToStderr)] + [handler]
     root.setLevel((level or settings.level).upper())
     for name in _TALKATIVE:
@@ -70,14 +81,22 @@ class RunningTask(logging.Filter):
 class TextFormatter(logging.Formatter):
     """`2026-01-31 09:00:00.123+01:00 WARNING taskqueue.worker[4711] lease lost  task_id=... queue=mail`."""
 
+    def __init__(self, *, coloured: bool = False) -> None:
+        super().__init__()
+        self.colours = _COLOURS if coloured else {}
+
     def format(self, record: logging.LogRecord) -> str:
         """The line, and the indented lines of its traceback."""
         when = datetime.fromtimestamp(record.created, UTC).astimezone().isoformat(sep=" ", timespec="milliseconds")
         facts = "".join(f" {name}={_plain(value)}" for name, value in _facts(record).items())
-        head = f"{when} {record.levelname:<7} {record.name}[{record.process}] "
+        head = f"{when} {self._level(record)} {record.name}[{record.process}] "
         line = head + visible(_masked(_message(record))) + (f" {facts}" if facts else "")
         trace = visible_lines(_masked(_trace(self, record)))
         return "\n    ".join([line, *trace.splitlines()])
+
+    def _level(self, record: logging.LogRecord) -> str:
+        name, colour = record.levelname, self.colours.get(record.levelname)
+        return f"{colour}{name:<7}{_PLAIN}" if colour else f"{name:<7}"
 
 
 class JsonFormatter(logging.Formatter):
@@ -98,6 +117,12 @@ class JsonFormatter(logging.Formatter):
             said["exception"] = _masked(trace)
         facts = {name: value for name, value in _facts(record).items() if name not in said}
         return json.dumps(said | facts, default=str, skipkeys=True)
+
+
+def _shows_colours() -> bool:
+    # Without a stream (pythonw, a closed descriptor) nobody looks.
+    looks = sys.stderr is not None and sys.stderr.isatty()
+    return looks and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
 def _message(record: logging.LogRecord) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import click
 
@@ -14,6 +14,7 @@ from taskqueue.cli.session import Session
 from taskqueue.errors import EXIT_CONFIGURATION, TaskQueueError
 from taskqueue.masking import mask_url
 
+#: a name, and what is done: it says what it found, or raises
 Check = tuple[str, Callable[[], str]]
 
 
@@ -31,10 +32,14 @@ def command(session: Session) -> int:
 
     The exit code is 78 if the configuration can never work, 1 if something did not answer.
     """
-    app = session.app
+    return check(session.app)
+
+
+def check(app: App, *, first: Iterable[Check] = ()) -> int:
+    """Do what `first` says and then all checks of an application, a line each; the exit code."""
     queues = ", ".join(app.settings.queues)
     terminal.line(f"ok  {app.settings.file}: queues {queues}")
-    codes = [_do(name, check) for name, check in _checks(app)]
+    codes = [_do(name, done) for name, done in (*first, *_checks(app))]
     return EXIT_CONFIGURATION if EXIT_CONFIGURATION in codes else max(codes)
 
 

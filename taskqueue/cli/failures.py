@@ -10,6 +10,7 @@ import sys
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 
 import click
 
@@ -19,6 +20,8 @@ from taskqueue.masking import mask_url
 from taskqueue.visible import visible
 
 EXIT_INTERRUPTED, EXIT_PIPE = 130, 141
+#: the program that speaks
+_PROGRAM = ContextVar("program", default="taskqueue")
 
 
 class ReaderGone(Exception):
@@ -33,9 +36,10 @@ class Outcome:
 
 
 @contextmanager
-def told(session: Session) -> Iterator[Outcome]:
+def told(session: Session, *, program: str = "taskqueue") -> Iterator[Outcome]:
     """Tell of what is raised inside, and keep the exit code. Nothing gets out but what ends the interpreter."""
     outcome = Outcome()
+    _PROGRAM.set(program)
     _escape_what_cannot_be_written()
     try:
         yield outcome
@@ -63,7 +67,7 @@ def say(text: str) -> None:
     """One line on stderr, or several that begin alike; lines that are indented belong to the one before."""
     for line in text.splitlines() or [""]:
         shown = visible(line)
-        click.echo(shown if line.startswith("  ") else f"taskqueue: {shown}", err=True)
+        click.echo(shown if line.startswith("  ") else f"{_PROGRAM.get()}: {shown}", err=True)
 
 
 def _tell(error: BaseException) -> int:

@@ -134,6 +134,10 @@ class Database:
             self._process.ready = False
             self._prepared(upgrading=True)
 
+    def warm(self) -> None:
+        """Import and make what can be shared by processes that are forked later. Connects to nothing."""
+        self._process.warm()
+
     def close(self) -> None:
         """Let go of all connections. The next use opens new ones."""
         with SHIELD():

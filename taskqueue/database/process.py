@@ -43,6 +43,7 @@ class Process:
         self.joined: dict[int, sa.Connection] = {}
         self._spoilt = spoilt
         self._engine: sa.Engine | None = None
+        self._connected = False
         self._raw: set[Any] = set()
         self._gate = threading.Condition()
         self._inside: Counter[int] = Counter()
@@ -63,6 +64,10 @@ class Process:
         finally:
             if self.pid == pid:
                 self._leave(thread)
+
+    def warm(self) -> None:
+        """Make the engine, which connects to nothing: processes that are forked before it does share it."""
+        self._create()
 
     def close(self) -> None:
         """Close what lies idle; what is in use is closed when it comes back."""
@@ -88,9 +93,13 @@ class Process:
         with self.lock:
             if self._engine is None:
                 self._engine = self._create_engine()
-                sa.event.listen(self._engine, "connect", lambda raw, _: self._raw.add(raw))
+                sa.event.listen(self._engine, "connect", lambda raw, _: self._note(raw))
                 sa.event.listen(self._engine, "close", lambda raw, _: self._raw.discard(raw))
             return self._engine
+
+    def _note(self, raw: Any) -> None:
+        self._connected = True
+        self._raw.add(raw)
 
     # Forks
 
@@ -129,7 +138,9 @@ class Process:
         if self._raw:
             inherited = (self._engine, self._raw, self.open, self.joined)
             ctypes.pythonapi.Py_IncRef(ctypes.py_object(inherited))
+        unused = None if self._connected else self._engine
         self._begin(spoilt=bool(self._raw))
+        self._engine = unused
 
 
 def _each(step: Callable[[Process], None]) -> Callable[[], None]:

@@ -90,13 +90,17 @@ class PoolSettings(Struct, frozen=True, kw_only=True):
 
 
 class SupervisorSettings(Struct, frozen=True, kw_only=True):
-    """`[supervisor]`."""
+    """`[supervisor]`. `user` and `group` are names or numbers; "" and None: as the process was started."""
 
     grace: Annotated[float, seconds()] = 30.0
     boot_timeout: Annotated[float, seconds(1)] = 30.0
     control_socket: Annotated[Path, rules.path] = Path("var/supervisor.sock")
     pidfile: Annotated[Path, rules.path] = Path("var/supervisor.pid")
     exit_when: Annotated[Literal["never", "any", "all"], one_of("never", "any", "all")] = "never"
+    metrics_file: Annotated[Path | None, rules.optional_path] = None
+    user: Annotated[str, rules.account] = ""
+    group: Annotated[str, rules.account] = ""
+    umask: Annotated[int | None, rules.umask] = None
 
 
 class LoggingSettings(Struct, frozen=True, kw_only=True):

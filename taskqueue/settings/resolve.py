@@ -41,7 +41,7 @@ def resolve(tree: Mapping[str, Any], *, file: Path | None, folder: Path, problem
         queue_defaults=tables.merged("", broker, pooled=False),
         queues={queue: tables.merged(queue, broker, pooled=queue in pooled) for queue in tables.queues},
         pools=pools,
-        supervisor=_placed(_read(tree, "supervisor", SupervisorSettings, problems), root),
+        supervisor=_placed(_read(tree, "supervisor", SupervisorSettings, problems), root, problems),
         logging=_read(tree, "logging", LoggingSettings, problems),
         file=file,
         root=root,
@@ -56,8 +56,18 @@ def _read(tree: Mapping[str, Any], name: str, struct: type[T], problems: Problem
     return struct(**read_table(raw, rules_of(struct), (name,), problems))
 
 
-def _placed(supervisor: SupervisorSettings, root: Path) -> SupervisorSettings:
-    places = {key: below(root, getattr(supervisor, key)) for key in ("control_socket", "pidfile")}
+def _placed(supervisor: SupervisorSettings, root: Path, problems: Problems) -> SupervisorSettings:
+    """With absolute paths, each of them another: what one writes, the next would replace."""
+    places: dict[str, Path] = {}
+    for key in ("control_socket", "pidfile", "metrics_file"):
+        given: Path | None = getattr(supervisor, key)
+        if given is None:
+            continue
+        place = below(root, given)
+        other = next((known for known, taken in places.items() if taken == place), None)
+        if other:
+            problems.add(("supervisor",), f"that is the path of {other}: name another", key=key)
+        places[key] = place
     return replace(supervisor, **places)
 
 

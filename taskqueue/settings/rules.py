@@ -5,7 +5,6 @@ The texts of these errors end in an operator's terminal: they never hold what ca
 
 from __future__ import annotations
 
-import os
 import re
 import unicodedata
 from collections.abc import Callable
@@ -16,6 +15,7 @@ import tomli
 
 from taskqueue.errors import did_you_mean
 from taskqueue.masking import mask_url
+from taskqueue.settings import cpus
 from taskqueue.settings.durations import duration
 from taskqueue.settings.interpolate import Interpolated
 from taskqueue.status import ENDED, Status
@@ -23,7 +23,13 @@ from taskqueue.status import ENDED, Status
 Rule = Callable[[Any], Any]
 LONGEST_NAME = 200
 SWITCH = (True, False)
+#: the one above it means "unchanged" to the kernel
+LAST_ACCOUNT = 2**32 - 2
 _PREFIX = re.compile(r"[A-Za-z0-9_-]{0,40}")
+# What no name service gives: it would end a field of passwd(5), name a path, or look like an option.
+_ACCOUNT = re.compile(r"[^\s:/-][^\s:/]{0,255}")
+_NUMBER = re.compile(r"[0-9]+")
+_UMASK = re.compile(r"0?0[0-7]{2}")
 _URL = re.compile(r"[a-z][a-z0-9.+-]*://")
 
 
@@ -88,6 +94,34 @@ def path(value: Any) -> Path:
     return Path(text(value))
 
 
+def optional_path(value: Any) -> Path | None:
+    """A path; an empty one means none."""
+    return Path(text(value)) if text(value) else None
+
+
+def account(value: Any) -> str:
+    """The name or the number of a user or a group; an empty one means none. Only its host knows whether it exists."""
+    number = isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= LAST_ACCOUNT
+    given = str(value) if number else text(value)
+    if given and not _ACCOUNT.fullmatch(given):
+        raise ValueError(f"{describe(value)} is no name or number of an account")
+    if _NUMBER.fullmatch(given) and int(given) > LAST_ACCOUNT:
+        raise _misfit(f"a number up to {LAST_ACCOUNT}", value)
+    return given
+
+
+def umask(value: Any) -> int | None:
+    """The permissions that new files lack; an empty text means as the process was started.
+
+    Octal, as a text: TOML does not tell 027 from 27. What would shut workers out of their own files is refused.
+    """
+    if value == "":
+        return None
+    if not isinstance(value, str) or not _UMASK.fullmatch(value):
+        raise _misfit('an octal text from "000" to "077", such as "027"', value)
+    return int(value, 8)
+
+
 def url(value: Any) -> str:
     """A store's URL. Errors do not repeat it."""
     if not isinstance(value, str) or not _URL.match(value):
@@ -111,7 +145,7 @@ def whole(low: int = 0, high: int = 2**31 - 1) -> Rule:
 def workers(value: Any) -> int:
     """A number of processes; "cpus" is one for each processor that this process may use."""
     if value == "cpus":
-        return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        return cpus.usable()
     try:
         return int(whole(0, 1000)(value))
     except ValueError as e:

@@ -94,11 +94,18 @@ class Crew:
         """Prove that this incarnation lives, before the proof of the last one is gone."""
         if self.place is not None:
             self.note(incarnation=self.incarnation)
-            return
         if self._stem is None:
             return
-        before, self._presence = self._presence, Presence(self._stem, self.incarnation, slot=self.slot)
-        self.scorecard = self._presence.scorecard
+        before = self._presence
+        try:
+            self._presence = Presence(self._stem, self.incarnation, slot=self.slot, supervised=self.place is not None)
+        except BrokerUnavailable as error:
+            if self._stem.exists():  # a database's own folder, which must let us write
+                raise
+            log.warning("should this worker be killed, its tasks wait for the end of their leases: %s", error)
+            return
+        if self.place is None:
+            self.scorecard = self._presence.scorecard
         if before is not None:
             before.leave()
 

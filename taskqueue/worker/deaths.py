@@ -23,9 +23,9 @@ class Death(msgspec.Struct, frozen=True, kw_only=True):
 
     @classmethod
     def alone(cls, incarnation: str, card: Card | None, now: float) -> Death:
-        """Of a worker without a master: what its scorecard says, looked at then (monotonic)."""
-        if card is None:
-            return cls(incarnation=incarnation)
+        """Of a worker that no master reaped: what its scorecard says, looked at then (monotonic)."""
+        if card is None or card.supervised:
+            return cls(incarnation=incarnation, slot=card.slot if card else "")
         return cls(incarnation=incarnation, slot=card.slot, running=_running(card, now))
 
     def __str__(self) -> str:

@@ -11,9 +11,10 @@ from collections.abc import Sequence
 
 from taskqueue.worker.crew import Crew
 from taskqueue.worker.inbox import Inbox, Work
+from taskqueue.worker.memory import private_memory
 
-#: seconds between two looks at a task
-LOOK = 0.1
+#: seconds between two looks at a task, and at our memory
+LOOK, WEIGH = 0.1, 5.0
 
 
 class Guard(threading.Thread):
@@ -29,6 +30,7 @@ class Guard(threading.Thread):
         self._over = False
         self._lease_end = 0.0
         self._title = ""
+        self._weigh_at = 0.0
 
     def run(self) -> None:
         """The thread's life."""
@@ -57,7 +59,11 @@ class Guard(threading.Thread):
         """Let the master see until when this process may hold what it holds, and people what it does."""
         if (place := self._crew.place) is None:
             return
-        self._crew.note(lease_end=self._lease_end)
+        changes: dict[str, object] = {"lease_end": self._lease_end}
+        if (now := self._clock.monotonic()) >= self._weigh_at:
+            self._weigh_at = now + WEIGH
+            changes["memory"] = private_memory() // 1024
+        self._crew.note(**changes)
         title = f"running {current.name} {current.id}" if current else "idle"
         if title != self._title:
             self._title = title

@@ -6,23 +6,19 @@ recycles every child of a large master at once.
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import psutil
 
-_STATM = Path("/proc/self/statm")
+_ROLLUP = Path("/proc/self/smaps_rollup")
+_PRIVATE = re.compile(r"^Private_(?:Clean|Dirty):\s+(\d+) kB$", re.MULTILINE)
 
 
 def private_memory() -> int:
-    """Bytes that this process shares with no other."""
+    """Bytes that this process shares with no other. It takes the kernel a millisecond to add them up."""
     try:
-        _, resident, shared, *_ = _STATM.read_text().split()
-    except FileNotFoundError:
+        sizes = _PRIVATE.findall(_ROLLUP.read_text())
+    except OSError:  # not on Linux, or hidden from us
         return int(psutil.Process().memory_info().rss)
-    return (int(resident) - int(shared)) * _page()
-
-
-def _page() -> int:
-    import resource
-
-    return resource.getpagesize()
+    return sum(map(int, sizes)) * 1024

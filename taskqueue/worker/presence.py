@@ -1,4 +1,4 @@
-"""Proof of death for workers that run alone on one host's store.
+"""Proof of death for workers of one host.
 
 Each holds an exclusive `flock` on a file of its own beside the database, for as long as it lives; the kernel lets go
 of it whatever ends the process. Who gets the lock knows that the holder is dead: no process id that was used again, no
@@ -11,9 +11,12 @@ from __future__ import annotations
 
 import contextlib
 import glob
+import hashlib
 import mmap
 import os
+import stat
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -26,10 +29,30 @@ if sys.platform != "win32":
     import fcntl
 
 
+#: a supervised worker that lies dead for so long, in seconds, has no master
+ORPHANED = 3.0
+
+
+def stem_of(database: str) -> Path | None:
+    """Where workers of a database that is no file prove that they live: a folder of this user's on this host alone.
+
+    None if there can be none that nobody else could have prepared.
+    """
+    folder = Path(tempfile.gettempdir()) / f"taskqueue-{os.geteuid()}"
+    with contextlib.suppress(OSError):
+        folder.mkdir(mode=0o700)
+    try:
+        found = folder.lstat()
+    except OSError:
+        return None
+    private = stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid() and not found.st_mode & 0o077
+    return folder / hashlib.sha256(database.encode()).hexdigest()[:16] if private else None
+
+
 class Presence:
     """This worker's file: made, locked and mapped; removed by `leave`."""
 
-    def __init__(self, stem: Path, incarnation: str, *, slot: str) -> None:
+    def __init__(self, stem: Path, incarnation: str, *, slot: str, supervised: bool = False) -> None:
         self.path = stem.with_name(f"{stem.name}-worker-{incarnation}")
         # Locked and written under another name first: a finder never sees it unlocked while we live.
         hidden = self.path.with_name(f".{self.path.name}")
@@ -44,7 +67,7 @@ class Presence:
         os.ftruncate(self._fd, SIZE)
         self._map = _mapped(hidden)
         self.scorecard = Scorecard(self._map)
-        self.scorecard.write(Card(incarnation=incarnation, slot=slot))
+        self.scorecard.write(Card(incarnation=incarnation, slot=slot, supervised=supervised))
         with contextlib.suppress(FileNotFoundError):
             # Whoever shares the database may have to look for its dead.
             share_like(str(hidden), database=str(stem))
@@ -67,16 +90,28 @@ class Presence:
 
 
 class FoundDead:
-    """The deaths of workers that ran alone beside that stem; `clock` gives monotonic seconds."""
+    """The deaths of workers beside that stem; `clock` gives monotonic seconds.
+
+    Of a supervised one its master tells the keeper at once, and the cause too. Who still lies there a little later has
+    no master any more.
+    """
 
     def __init__(self, stem: Path, clock: Callable[[], float]) -> None:
         self._stem = stem
         self._clock = clock
+        #: supervised ones, and when they were first seen dead
+        self._seen: dict[str, float] = {}
 
     def find(self) -> Iterator[Death]:
         """Those that nobody has buried yet."""
+        now, seen = self._clock(), self._seen
+        self._seen = {}
         for incarnation, card in find_dead(self._stem):
-            yield Death.alone(incarnation, card, self._clock())
+            if card is not None and card.supervised:
+                self._seen[incarnation] = seen.get(incarnation, now)
+                if now < self._seen[incarnation] + ORPHANED:
+                    continue
+            yield Death.alone(incarnation, card, now)
 
     def bury(self, death: Death) -> None:
         """Its file goes."""

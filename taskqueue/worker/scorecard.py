@@ -19,7 +19,7 @@ from typing import Any
 import msgspec
 
 SIZE = 256
-_ROW = struct.Struct("=I36s64sBBBII36s64sdddQ")
+_ROW = struct.Struct("=I36s64sBBBBIII36s64sdddQ")
 _HEAD = struct.Struct("=I")
 _TAIL_AT = _ROW.size
 
@@ -45,6 +45,10 @@ class Card(msgspec.Struct, frozen=True, kw_only=True):
     leaving: bool = False
     #: USR2 was sent to this very process (P6)
     paused: bool = False
+    #: a master will reap it
+    supervised: bool = False
+    #: what the process has for itself, in KiB, when it last looked
+    memory: int = 0
     fence: int = 0
     attempt: int = 0
     task_id: str = ""
@@ -91,6 +95,8 @@ class Scorecard:
             card.state,
             card.leaving,
             card.paused,
+            card.supervised,
+            card.memory,
             card.fence,
             card.attempt,
             card.task_id.encode(),
@@ -109,18 +115,20 @@ class Scorecard:
     def read(self) -> Card | None:
         """The row, or None if it is torn or was never written."""
         raw = bytes(self._buffer[self._offset : self._offset + _TAIL_AT + _HEAD.size])
-        turn, incarnation, slot, state, leaving, paused, fence, attempt, task, name, *times, done = _ROW.unpack(
-            raw[:_TAIL_AT]
+        turn, incarnation, slot, state, *flags, memory, fence, attempt, task, name, since, deadline, lease_end, done = (
+            _ROW.unpack(raw[:_TAIL_AT])
         )
         if turn == 0 or turn != _HEAD.unpack(raw[_TAIL_AT:])[0]:
             return None
-        since, deadline, lease_end = times
+        leaving, paused, supervised = map(bool, flags)
         return Card(
             incarnation=_text(incarnation),
             slot=_text(slot),
             state=State(state),
-            leaving=bool(leaving),
-            paused=bool(paused),
+            leaving=leaving,
+            paused=paused,
+            supervised=supervised,
+            memory=memory,
             fence=fence,
             attempt=attempt,
             task_id=_text(task),

@@ -120,10 +120,12 @@ def test_the_first_program_runs(bin_of_new_environment: Path, tmp_path: Path) ->
     assert "hello world" in run(taskqueue, "log", "show", task_id, cwd=tmp_path)
 
 
-def test_the_supervisor_says_when_it_comes(bin_of_new_environment: Path, tmp_path: Path) -> None:
+def test_the_supervisor_is_asked_for_its_workers(bin_of_new_environment: Path, tmp_path: Path) -> None:
+    (tmp_path / "config").mkdir()
+    (tmp_path / "config/taskqueue.toml").write_text(CONFIG)
     answer = subprocess.run(
-        [bin_of_new_environment / "supervisor", "run"], capture_output=True, text=True, cwd=tmp_path
+        [bin_of_new_environment / "supervisor", "status"], capture_output=True, text=True, cwd=tmp_path
     )
-    assert answer.returncode == 1
+    assert (answer.returncode, answer.stdout) == (3, "")
     assert answer.stderr.count("\n") == 1
-    assert "taskqueue worker QUEUE" in answer.stderr
+    assert "the supervisor is not running" in answer.stderr

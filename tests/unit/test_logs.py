@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import logging
 import re
@@ -12,6 +14,7 @@ import pytest
 from taskqueue import logs
 from taskqueue.context import RunContext, enter, leave
 from taskqueue.settings import LoggingSettings
+from tests.support.shell import Screen
 
 log = logging.getLogger("shop.tasks")
 
@@ -132,3 +135,55 @@ def test_the_level_is_that_of_the_settings_unless_another_is_said(capsys):
     logging.getLogger("botocore").info("what only its authors want to know")
     (line,) = text(capsys)
     assert line.endswith("said once")
+
+
+def written(stream: io.StringIO | None, *, level: str = "error", message: str = "said", **settings: str) -> str:
+    """What a record puts on that stream, if it is standard error."""
+    with contextlib.redirect_stderr(stream):
+        logs.setup(LoggingSettings(level="debug", **settings))
+        log.log(logging.getLevelName(level.upper()), message)
+    return stream.getvalue() if stream else ""
+
+
+class TestColour:
+    """For people only: what reads our lines by machine finds no escapes in them."""
+
+    @pytest.fixture(autouse=True)
+    def _at_a_terminal(self, monkeypatch):
+        monkeypatch.setenv("TERM", "xterm-256color")
+        monkeypatch.delenv("NO_COLOR", raising=False)
+
+    @pytest.mark.parametrize(
+        ("level", "colour"), [("debug", "2"), ("info", "32"), ("warning", "33"), ("error", "31"), ("critical", "1;31")]
+    )
+    def test_at_a_terminal_the_level_has_one(self, level, colour):
+        line = written(Screen(), level=level)
+        assert f"\x1b[{colour}m{level.upper():<7}\x1b[0m shop.tasks[" in line
+        assert line.count("\x1b") == 2
+
+    def test_a_level_of_somebodys_own_has_none(self):
+        logging.addLevelName(35, "NOTICE")
+        line = written(Screen(), level="notice")
+        assert " NOTICE  shop.tasks[" in line
+        assert "\x1b" not in line
+
+    def test_what_a_message_brings_along_is_still_written_out(self):
+        assert r"\x1b[2K" in written(Screen(), message="\x1b[2K")
+
+    def test_json_is_for_programs(self):
+        assert json.loads(written(Screen(), format="json"))["level"] == "error"
+
+    @pytest.mark.parametrize(("name", "value"), [("NO_COLOR", "1"), ("NO_COLOR", "0"), ("TERM", "dumb")])
+    def test_who_wants_none_gets_none(self, monkeypatch, name, value):
+        monkeypatch.setenv(name, value)
+        assert "\x1b" not in written(Screen())
+
+    def test_an_empty_no_color_is_none(self, monkeypatch):
+        monkeypatch.setenv("NO_COLOR", "")
+        assert "\x1b[31m" in written(Screen())
+
+    def test_a_file_or_a_pipe_gets_none(self):
+        assert "\x1b" not in written(io.StringIO())
+
+    def test_without_a_stream_nothing_breaks(self):
+        assert written(None) == ""

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from taskqueue import settings
+from taskqueue.settings import cpus
 from taskqueue.status import ENDED, Status
 
 MAIN = '[brokers.main]\nurl = "sqlite:///var/app.db"\n'
@@ -50,6 +51,51 @@ def test_what_a_pool_serves_has_no_workers_of_its_own_unless_it_asks():
 
 def test_workers_may_be_one_a_processor():
     assert read(MAIN + "[queues.mail]\nworkers = 'cpus'").queues["mail"].workers in range(1, (os.cpu_count() or 1) + 1)
+
+
+def test_workers_are_bounded_by_the_quota_of_the_container(monkeypatch):
+    monkeypatch.setattr(cpus, "usable", lambda: 3)
+
+    assert read(MAIN + "[pools.p]\nqueues = ['default']\nworkers = 'cpus'").pools["p"].workers == 3
+    assert read(MAIN, sets=["queues.default.workers=cpus"]).queues["default"].workers == 3
+
+
+class TestSupervisor:
+    def test_what_is_not_said_stays_as_the_process_was_started(self):
+        read_ = read(MAIN + "[supervisor]\nmetrics_file = ''\nuser = ''\ngroup = ''\numask = ''").supervisor
+
+        assert read_ == read(MAIN).supervisor
+        assert (read_.metrics_file, read_.user, read_.group, read_.umask) == (None, "", "", None)
+
+    def test_the_file_of_figures_stands_below_the_root_or_where_it_says(self):
+        metrics = [
+            read(f"{MAIN}[supervisor]\nmetrics_file = '{name}'").supervisor.metrics_file
+            for name in ("var/tq.prom", "/run/tq.prom")
+        ]
+
+        assert metrics == [Path("/srv/shop/var/tq.prom"), Path("/run/tq.prom")]
+
+    @pytest.mark.parametrize(
+        ("value", "name"),
+        [
+            ("'shop'", "shop"),
+            ("'_apt'", "_apt"),
+            ("'1000'", "1000"),
+            ("1000", "1000"),
+            ("0", "0"),
+            ("'jö@corp.example'", "jö@corp.example"),
+            ("'${RUNS_AS:-daemon}'", "daemon"),
+            ("'host$$'", "host$"),
+        ],
+    )
+    def test_an_account_has_a_name_or_a_number(self, value, name):
+        read_ = read(f"{MAIN}[supervisor]\nuser = {value}\ngroup = {value}").supervisor
+
+        assert (read_.user, read_.group) == (name, name)
+
+    @pytest.mark.parametrize(("value", "mask"), [("000", 0), ("022", 0o022), ("0027", 0o027), ("077", 0o077)])
+    def test_umask_is_octal(self, value, mask):
+        assert read(f"{MAIN}[supervisor]\numask = '{value}'").supervisor.umask == mask
 
 
 def test_with_several_brokers_a_queue_has_that_of_the_default_queue():

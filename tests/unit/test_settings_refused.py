@@ -96,6 +96,32 @@ def refused(text, *, sets=(), **environ) -> str:
             "[task_log] url: memory:// is seen by one process, the broker 'main' by many",
         ),
         ("[task_log]\nurl = 'sqs://eu'", "[task_log] url: sqs:// keeps no entries: name a database here"),
+        ("[supervisor]\nmetric_file = 'x'", "[supervisor]: unknown key 'metric_file', did you mean 'metrics_file'?"),
+        ("[supervisor]\nmetrics_file = 3", "[supervisor] metrics_file: expected a text, not 3"),
+        (
+            "[supervisor]\nmetrics_file = 'var/x/../supervisor.pid'",
+            "[supervisor] metrics_file: that is the path of pidfile: name another",
+        ),
+        (
+            "[supervisor]\ncontrol_socket = '/run/tq'\npidfile = '/run/tq'",
+            "[supervisor] pidfile: that is the path of control_socket: name another",
+        ),
+        ("[supervisor]\nuser = true", "[supervisor] user: expected a text, not true"),
+        ("[supervisor]\nuser = -1", "[supervisor] user: expected a text, not -1"),
+        ("[supervisor]\nuser = 1.5", "[supervisor] user: expected a text, not 1.5"),
+        ("[supervisor]\nuser = '-u'", "[supervisor] user: '-u' is no name or number of an account"),
+        ("[supervisor]\nuser = 'a b'", "[supervisor] user: 'a b' is no name or number of an account"),
+        ("[supervisor]\nuser = 'shop:shop'", "[supervisor] user: 'shop:shop' is no name or number of an account"),
+        (f"[supervisor]\nuser = '{'a' * 257}'", "is no name or number of an account"),
+        ('[supervisor]\ngroup = "a\\nb"', "[supervisor] group: the text has a control character"),
+        ("[supervisor]\ngroup = 4294967295", "[supervisor] group: expected a text, not 4294967295"),
+        ("[supervisor]\ngroup = '4294967295'", "[supervisor] group: expected a number up to 4294967294, not"),
+        ("[supervisor]\numask = 27", '[supervisor] umask: expected an octal text from "000" to "077", such as "027"'),
+        ("[supervisor]\numask = 0o27", '[supervisor] umask: expected an octal text from "000" to "077", such as "027"'),
+        ("[supervisor]\numask = '0o27'", "[supervisor] umask: expected an octal text"),
+        ("[supervisor]\numask = '088'", "[supervisor] umask: expected an octal text"),
+        ("[supervisor]\numask = '700'", "[supervisor] umask: expected an octal text"),
+        ("[supervisor]\numask = '27'", "[supervisor] umask: expected an octal text"),
         ("[brokers.b]\nprefix = 'x'", "[brokers.b] url: missing"),
         ("[brokers.b]\nurl = 'app.db'", '[brokers.b] url: expected a URL such as "sqlite:///var/taskqueue.db"'),
         ("[brokers.b]\nurl = 'sqlite:///b.db'\nprefix = 'a b'", "[brokers.b] prefix: expected up to 40 letters"),
@@ -185,6 +211,7 @@ class TestVariables:
 KEYS = ["brokers.main.prefix", "queues.default.lease", "queues.default.workers", "queues.default.broker", "app.modules"]
 KEYS += ["queues.default.commit", "app.preload", "app.default_queue", "queues.default.max_memory", "task_log.retention"]
 KEYS += ["brokers.main.url", "app.root", "pools.p.queues", "task_log.url"]
+KEYS += ["supervisor.metrics_file", "supervisor.user", "supervisor.group", "supervisor.umask"]
 
 
 @pytest.mark.parametrize("key", KEYS)
