@@ -277,7 +277,12 @@ class Fleet:
         return any((self.paused, self.pools[slot.pool].paused, slot.paused))
 
     def tidy(self) -> None:
-        """Forget what is neither wanted nor there."""
+        """Forget what is neither wanted nor there. Of a pool that is gone from the file, its last tasks are still shown."""
+        leaving = {child.pool for child in self.leavers}
         for pool in self.pools.values():
             pool.tidy()
-        self.pools = {n: pool for n, pool in self.pools.items() if pool.wanted or pool.slots or pool.wish.workers}
+        self.pools = {
+            name: pool
+            for name, pool in self.pools.items()
+            if pool.wanted or pool.slots or pool.wish.workers or name in leaving
+        }
