@@ -28,23 +28,9 @@ from taskqueue.settings import load
 from tests.support.eventually import eventually
 from tests.support.project import REPOSITORY, STORES, Project
 
-PROGRAM = """
-import sys
-from supervisor.master import Master
-from taskqueue import logs
-from taskqueue.errors import TaskQueueError
-from taskqueue.settings import load
-try:
-    settings = load(sys.argv[1])
-    logs.setup(settings.logging)
-    sys.exit(Master(settings, lambda: load(sys.argv[1])).run())
-except TaskQueueError as error:
-    print(error, file=sys.stderr)
-    sys.exit(error.exit_code)
-"""
 CONFIG = """
 [app]
-modules = ["tests.support.tasks"]
+modules = [{modules}]
 {app}
 [brokers.main]
 {stores}
@@ -56,18 +42,19 @@ modules = ["tests.support.tasks"]
 [logging]
 level = "debug"
 """
+MODULES = '"tests.support.tasks", "tests.support.mischief"'
 TWO_WORKERS = "[queues.default]\nworkers = 2"
 
 
 class Site(Project):
     """A folder with a configuration that asks for workers, and the supervisors that ran there.
 
-    What is not said at `write` is as it was before: `app`, `stores`, `defaults`, `queues`, `supervisor`, each the text
-    of its tables.
+    What is not said at `write` is as it was before: `modules`, `app`, `stores`, `defaults`, `queues`, `supervisor`, each
+    the text of its tables.
     """
 
     def __init__(self, folder: Path, **parts: str) -> None:
-        self.parts = {"app": "", "stores": STORES, "defaults": "", "queues": TWO_WORKERS, "supervisor": ""} | parts
+        self.parts = dict(modules=MODULES, app="", stores=STORES, defaults="", queues=TWO_WORKERS, supervisor="") | parts
         self.supervisors: list[RunningSupervisor] = []
         self._settle(folder, self._text())
 
@@ -133,7 +120,7 @@ class RunningSupervisor:
         self.log = site.folder / f"supervisor-{len(site.supervisors)}.log"
         with self.log.open("wb") as out:
             self.process = subprocess.Popen(
-                [*before, sys.executable, "-c", PROGRAM, str(site.config)],
+                [*before, sys.executable, "-m", "supervisor", "run", "--config", str(site.config)],
                 **{
                     "env": dict(os.environ, PYTHONPATH=str(REPOSITORY)),
                     "stdin": subprocess.DEVNULL,
@@ -189,7 +176,7 @@ class RunningSupervisor:
 
     def pids(self, pool: str = "default") -> list[int]:
         """Of the pool's processes that are up, by slot."""
-        return [slot.pid for slot in self.pool(pool).slots if slot.state == "up" and slot.pid]
+        return up(self.status, pool)
 
     @property
     def keeper(self) -> int:
@@ -213,11 +200,9 @@ class RunningSupervisor:
         """Everything that should be up is, and nobody else is there."""
         assert self.process.poll() is None, f"the supervisor has left:\n{self.output}"
         try:
-            status = self.status
+            return settled(self.status)
         except OSError:
-            return False
-        slots = list(status.slots)
-        return not status.degraded and all(slot.state == "up" for slot in slots)
+            return False  # it has not begun to listen
 
     def says(self, text: str, *, times: int = 1) -> None:
         """Wait until the log has it."""
@@ -225,14 +210,23 @@ class RunningSupervisor:
 
     def eventually(self, condition: Callable[[Snapshot], Any], *, within: float = 20.0, what: str = "") -> Any:
         """Wait until the status is so."""
-        return eventually(lambda: condition(self.status), within=within, what=f"{what}\n{self.output}\n")
+
+        def answer() -> Any:
+            try:
+                return condition(self.status)
+            except (FileNotFoundError, ConnectionRefusedError):
+                assert self.process.poll() is None, f"the supervisor has left:\n{self.output}"
+                return None  # it has not begun to listen
+
+        return eventually(answer, within=within, what=f"{what}\n{self.output}\n")
 
     def replaced(self, *pids: int, pool: str = "default") -> list[int]:
         """Wait until the pool is complete without these; its processes."""
 
         def others() -> list[int]:
-            found = self.pids(pool)
-            return found if self.is_settled() and not set(found) & set(pids) else []
+            status = self.status
+            found = up(status, pool)
+            return found if settled(status) and not set(found) & set(pids) else []
 
         return eventually(others, what=f"others than {pids}\n{self.output}\n")
 
@@ -310,3 +304,21 @@ class RunningSupervisor:
     def show(self) -> None:
         """Print its log: pytest shows it where a test failed."""
         sys.stdout.write(f"--- {self.log.name}\n{self.output}\n")
+
+
+def settled(status: Snapshot) -> bool:
+    """Everything that should be up is, and nobody else is there."""
+    return not status.degraded and all(slot.state == "up" for slot in status.slots)
+
+
+def up(status: Snapshot, pool: str = "default") -> list[int]:
+    """The pool's processes that are up, by slot."""
+    return [slot.pid for slot in status.slots if slot.pool == pool and slot.state == "up" and slot.pid]
+
+
+def is_gone(process: psutil.Process) -> bool:
+    """It has ended. Who reaps an orphan is process 1, and when is its own business."""
+    try:
+        return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
