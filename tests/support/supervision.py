@@ -89,7 +89,7 @@ class Site(Project):
     def finish(self) -> None:
         """Stop what runs, and see that nothing is left."""
         try:
-            for supervisor in self.supervisors:
+            for supervisor in reversed(self.supervisors):
                 supervisor.finish()
             self.registers_are_empty()
         finally:
@@ -269,7 +269,7 @@ class RunningSupervisor:
         """Every process that it has started, zombies too."""
         for pid in psutil.pids():
             with contextlib.suppress(OSError):
-                if os.getsid(pid) == self.pid:
+                if os.getsid(pid) == self.process.pid:
                     yield pid
 
     def finish(self) -> None:
@@ -295,7 +295,7 @@ class RunningSupervisor:
 
     def clear_away(self) -> None:
         """After a test that went wrong: end what is left."""
-        for pid in [*self.session(), self.pid]:
+        for pid in [*self.session(), self.process.pid]:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGCONT)
                 os.kill(pid, signal.SIGKILL)
