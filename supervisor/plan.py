@@ -115,10 +115,22 @@ def plan(
 
 
 def due(slots: Sequence[SlotFacts], leavers: Sequence[ProcessFacts]) -> float:
-    """When there is something to do even if nothing happens (monotonic; infinity: never)."""
-    moments = [slot.due for slot in slots if slot.wanted and not slot.fatal and _vacant(slot)]
+    """When there is something to do even if nothing happens (monotonic; infinity: never).
+
+    What was due and could not be done must not show here, or the master would not rest until it can. Deadlines and
+    leases of those who are up move on all the time, and are looked at in between.
+    """
+    room = _room(slots, leavers)
+    moments = [
+        slot.due
+        for slot in slots
+        if slot.wanted and not slot.fatal and (_empty(slot) or (_stale(slot) and room[slot.pool] > 0))
+    ]
     for process in [*_processes(slots), *leavers]:
-        moments += [process.standing.leave_at] if process.told else [process.boot_by]
+        if process.told:
+            moments.append(process.standing.leave_at)
+        elif not process.up:
+            moments.append(process.boot_by)
     return min(moments, default=INFINITE)
 
 
@@ -128,20 +140,19 @@ def _settle(slot: SlotFacts, now: float) -> Iterator[Action]:
         for process in (slot.current, slot.successor):
             if process is not None and not process.told:
                 yield Dismiss(slot.key, process.pid)
-    elif slot.successor is not None and (slot.successor.up or slot.current is None):
+    elif slot.successor is not None and (_ready(slot.successor) or slot.current is None):
         yield Promote(slot.key)
     elif slot.current is None and not slot.fatal and now >= slot.due:
         yield Start(slot.key)
 
 
 def _press(process: ProcessFacts, now: float, *, indulgent: bool) -> Iterator[Action]:
-    """Who has to go and does not, and who hangs, is pushed on."""
-    if process.told:
-        rung = process.standing.next(now)
-        if rung is not None and not (indulgent and rung < Rung.KILL):
-            yield Push(process.pid, rung)
-    elif why := _wrong_with(process, now, indulgent=indulgent):
+    """Who has to go and does not, and who hangs, is pushed on. Who may take its time over its task may hang as well."""
+    standing = process.standing
+    if standing.rung <= Rung.TERM and (why := _wrong_with(process, now, indulgent=indulgent)):
         yield Push(process.pid, Rung.ABRT, why)
+    elif (rung := standing.next(now)) is not None and not (indulgent and rung < Rung.KILL):
+        yield Push(process.pid, rung)
 
 
 def _wrong_with(process: ProcessFacts, now: float, *, indulgent: bool) -> str:
@@ -158,14 +169,29 @@ def _wrong_with(process: ProcessFacts, now: float, *, indulgent: bool) -> str:
 
 def _roll(slots: Sequence[SlotFacts], leavers: Sequence[ProcessFacts], now: float) -> Iterator[Action]:
     """Processes of an old generation get successors, a few at a time in each pool."""
-    beside = Counter(process.pool for process in leavers)
-    beside.update(slot.pool for slot in slots if slot.successor is not None)
-    size = Counter(slot.pool for slot in slots if slot.wanted)
+    room = _room(slots, leavers)
     for slot in slots:
         ready = slot.wanted and not slot.fatal and _stale(slot) and now >= slot.due
-        if ready and beside[slot.pool] < max(1, size[slot.pool] // SPARE):
-            beside[slot.pool] += 1
+        if ready and room[slot.pool] > 0:
+            room[slot.pool] -= 1
             yield Start(slot.key, successor=True)
+
+
+def _room(slots: Sequence[SlotFacts], leavers: Sequence[ProcessFacts]) -> Counter[str]:
+    """How many more processes of each pool may be beside its slots."""
+    size = Counter(slot.pool for slot in slots if slot.wanted)
+    room = Counter({pool: max(1, count // SPARE) for pool, count in size.items()})
+    room.subtract(process.pool for process in leavers)
+    for slot in slots:
+        # Who is in a slot that nobody wants is about to leave it.
+        beside = (slot.successor,) if slot.wanted else (slot.current, slot.successor)
+        room[slot.pool] -= sum(process is not None for process in beside)
+    return room
+
+
+def _ready(process: ProcessFacts) -> bool:
+    """It can take over: who was told to go in the meantime, since it came up too late, cannot."""
+    return process.up and not process.told
 
 
 def _stale(slot: SlotFacts) -> bool:
@@ -173,8 +199,8 @@ def _stale(slot: SlotFacts) -> bool:
     return current is not None and current.up and current.generation != slot.generation and slot.successor is None
 
 
-def _vacant(slot: SlotFacts) -> bool:
-    return (slot.current is None and slot.successor is None) or _stale(slot)
+def _empty(slot: SlotFacts) -> bool:
+    return slot.current is None and slot.successor is None
 
 
 def _processes(slots: Sequence[SlotFacts]) -> list[ProcessFacts]:

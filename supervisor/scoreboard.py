@@ -4,8 +4,8 @@
     deaths     what the master knows of a dead worker, until the keeper has given back what it held (R16)
     pauses     the queues that are paused for the whole fleet, written by the keeper, read by every worker (P6)
 
-The kernel keeps the bytes whatever kills one of them. Each part has one writer at a time, and is written so that a torn
-read shows.
+The kernel keeps the bytes whatever kills one of them. Each part has one writer at a time. Of what was cut short, a row
+shows that it was, and the rest has nothing: a number that is written last says what there is.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from __future__ import annotations
 import mmap
 import struct
 from collections.abc import Iterator
+from contextlib import suppress
 
 import msgspec
 
@@ -24,9 +25,9 @@ ROWS = 4096
 ROW = SIZE + 64
 #: how many deaths can wait for a keeper, and the size of each record
 GRAVES, GRAVE = 64, 8192
-NOTICE = 65536
-_HEAD = struct.Struct("=II")
-_TAIL = struct.Struct("=I")
+#: room for the names of queues that are paused, twice
+NOTICE = 2 * 65536
+_HEAD = struct.Struct("=I")
 
 
 class Scoreboard:
@@ -89,26 +90,29 @@ class DeathRecords:
         place = next((place for place in self._places if not self._length(place)), None)
         if place is None:
             return False
-        body = msgspec.json.encode(_fitting(death))
-        self._memory[place + _TAIL.size : place + _TAIL.size + len(body)] = body
+        body = _fitting(death)
+        self._memory[place + _HEAD.size : place + _HEAD.size + len(body)] = body
         # The length last: without it there is no record.
-        _TAIL.pack_into(self._memory, place, len(body))
+        _HEAD.pack_into(self._memory, place, len(body))
         return True
 
     def find(self) -> Iterator[Death]:
         """Those that the keeper has not dealt with."""
-        for place in self._places:
-            if length := self._length(place):
-                body = self._memory[place + _TAIL.size : place + _TAIL.size + length]
-                yield msgspec.json.decode(body, type=Death)
+        return filter(None, map(self._found, self._places))
 
     def bury(self, death: Death) -> None:
         """The keeper has given back what it held."""
         for place in self._places:
-            length = self._length(place)
-            body = self._memory[place + _TAIL.size : place + _TAIL.size + length]
-            if length and msgspec.json.decode(body, type=Death).incarnation == death.incarnation:
-                _TAIL.pack_into(self._memory, place, 0)
+            found = self._found(place)
+            if found is not None and found.incarnation == death.incarnation:
+                _HEAD.pack_into(self._memory, place, 0)
+
+    def _found(self, place: int) -> Death | None:
+        body = self._memory[place + _HEAD.size : place + _HEAD.size + self._length(place)]
+        # Of two keepers, while one takes over from the other, one may look where the other has made room just now.
+        with suppress(msgspec.DecodeError):
+            return msgspec.json.decode(body, type=Death) if body else None
+        return None
 
     @property
     def empty(self) -> bool:
@@ -116,50 +120,64 @@ class DeathRecords:
         return not any(map(self._length, self._places))
 
     def _length(self, place: int) -> int:
-        return int(_TAIL.unpack_from(self._memory, place)[0])
+        return int(_HEAD.unpack_from(self._memory, place)[0])
 
 
 class Notice:
-    """A set of names with one writer and many readers."""
+    """A set of names with one writer and many readers.
+
+    It is written to two places by turns: what is being written, or was cut short, is never what is read.
+    """
 
     def __init__(self, memory: mmap.mmap, at: int) -> None:
         self._memory = memory
-        self._at = at
-        self._last: frozenset[str] = frozenset()
+        self._turn_at = at
+        self._sides = (at + _HEAD.size, at + _HEAD.size + (NOTICE - _HEAD.size) // 2)
+        #: what this very process has written; a copy of the writer that a fork made knows nothing of it
+        self._written: frozenset[str] | None = None
+        self._read: tuple[int, frozenset[str]] = (0, frozenset())
 
     def write(self, names: frozenset[str]) -> None:
         """Replace them. What does not fit is left out, the last in alphabetical order first."""
-        if names == self._last:
+        if names == self._written:
             return
-        self._last, body = names, _encoded(names)
-        turn = (_HEAD.unpack_from(self._memory, self._at)[0] + 1) & 0xFFFFFFFF
-        begin, tail = self._at + _HEAD.size, self._at + NOTICE - _TAIL.size
-        # Tail, body, head, in this order: while a write is under way, or was cut short, head and tail differ.
-        _TAIL.pack_into(self._memory, tail, turn)
-        self._memory[begin : begin + len(body)] = body
-        _HEAD.pack_into(self._memory, self._at, turn, len(body))
+        body = _encoded(names)
+        turn = (self._turn + 1) & 0xFFFFFFFF
+        side = self._sides[turn % 2]
+        self._memory[side + _HEAD.size : side + _HEAD.size + len(body)] = body
+        _HEAD.pack_into(self._memory, side, len(body))
+        # The turn last: until then the other side is what is read.
+        _HEAD.pack_into(self._memory, self._turn_at, turn)
+        self._written = names
 
     def read(self) -> frozenset[str]:
-        """The names; those of the last read if they are just being written."""
-        turn, length = _HEAD.unpack_from(self._memory, self._at)
-        begin, tail = self._at + _HEAD.size, self._at + NOTICE - _TAIL.size
-        body = self._memory[begin : begin + length]
-        if turn and turn == _TAIL.unpack_from(self._memory, tail)[0] == _HEAD.unpack_from(self._memory, self._at)[0]:
-            self._last = frozenset(msgspec.json.decode(body, type=list[str]))
-        return self._last
+        """The names that were written last."""
+        while (turn := self._turn) != self._read[0]:
+            side = self._sides[turn % 2]
+            (length,) = _HEAD.unpack_from(self._memory, side)
+            body = self._memory[side + _HEAD.size : side + _HEAD.size + length]
+            if turn == self._turn:
+                self._read = turn, self._read[1]
+                with suppress(msgspec.DecodeError):  # two writers at once, while one takes over from the other
+                    self._read = turn, frozenset(msgspec.json.decode(body, type=list[str]))
+        return self._read[1]
+
+    @property
+    def _turn(self) -> int:
+        return int(_HEAD.unpack_from(self._memory, self._turn_at)[0])
 
 
-def _fitting(death: Death) -> Death:
-    """With as much of its stacks as a record has room for."""
-    room = GRAVE - 1024
-    running = death.running and {
-        task: cause.encode()[: room // 2].decode(errors="ignore") for task, cause in death.running.items()
-    }
-    return msgspec.structs.replace(death, running=running)
+def _fitting(death: Death) -> bytes:
+    """Its record, with as much of the stacks as there is room for. What JSON has to escape takes up to six times it."""
+    death = msgspec.structs.replace(death, slot=death.slot[:500])
+    while len(body := msgspec.json.encode(death)) > GRAVE - _HEAD.size:
+        shorter = {task: cause[: len(cause) * 3 // 4] for task, cause in (death.running or {}).items()}
+        death = msgspec.structs.replace(death, running=shorter)
+    return body
 
 
 def _encoded(names: frozenset[str]) -> bytes:
     kept = sorted(names)
-    while len(body := msgspec.json.encode(kept)) > NOTICE - _HEAD.size - _TAIL.size:
-        kept.pop()
+    while len(body := msgspec.json.encode(kept)) > NOTICE // 2 - 2 * _HEAD.size:
+        kept = kept[: max(len(kept) // 2, min(len(kept) - 1, len(kept) * NOTICE // 2 // len(body)))]
     return body

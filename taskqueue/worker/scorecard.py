@@ -114,12 +114,15 @@ class Scorecard:
 
     def read(self) -> Card | None:
         """The row, or None if it is torn or was never written."""
-        raw = bytes(self._buffer[self._offset : self._offset + _TAIL_AT + _HEAD.size])
-        turn, incarnation, slot, state, *flags, memory, fence, attempt, task, name, since, deadline, lease_end, done = (
-            _ROW.unpack(raw[:_TAIL_AT])
-        )
-        if turn == 0 or turn != _HEAD.unpack(raw[_TAIL_AT:])[0]:
+        # Head, body, tail, each by itself: within one copy nobody knows what was copied first.
+        (head,) = _HEAD.unpack_from(self._buffer, self._offset)
+        raw = self._buffer[self._offset : self._offset + _TAIL_AT]
+        (tail,) = _HEAD.unpack_from(self._buffer, self._offset + _TAIL_AT)
+        if head == 0 or head != tail:
             return None
+        _, incarnation, slot, state, *flags, memory, fence, attempt, task, name, since, deadline, lease_end, done = (
+            _ROW.unpack(raw)
+        )
         leaving, paused, supervised = map(bool, flags)
         return Card(
             incarnation=_text(incarnation),
