@@ -33,6 +33,7 @@ from supervisor.scoreboard import Scoreboard
 from supervisor.signals import Signals
 from supervisor.snapshot import Snapshot
 from supervisor.spawn import Spawner
+from supervisor.streams import have_streams
 from supervisor.undertaker import Undertaker
 from supervisor.verdict import Exit, judge
 from supervisor.view import View, pauses
@@ -51,6 +52,7 @@ FROZEN = 3.0
 
 def run(config: str | None = None, sets: Sequence[str] = (), *, level: str | None = None) -> int:
     """`supervisor run` with that configuration file, or the one that is found; the exit code. Logs from `level` on."""
+    have_streams()
     file = find(config).absolute()
     said = [*sets, *([f"logging.level={level}"] if level else [])]
     settings = load(file, sets=said)
