@@ -173,7 +173,7 @@ class Fleet:
         return any((self.paused, self.pools[slot.pool].paused, slot.paused))
 
     def tidy(self) -> None:
-        """Forget what is neither wanted nor there. A pool that is gone from the file is shown while it ends its tasks."""
+        """Forget what is neither wanted nor there. A pool that left the file is shown while it ends its tasks."""
         leaving = {child.pool for child in self.leavers}
         for pool in self.pools.values():
             pool.tidy()
