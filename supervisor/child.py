@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import os
-import re
 import signal
 from contextlib import suppress
 
 from supervisor.ladder import Rung, Standing
 from supervisor.plan import ProcessFacts
 from supervisor.scoreboard import Row
+from supervisor.stacks import readable
 from taskqueue.worker.scorecard import Card, State
 
 #: of a dead process' stacks, so many bytes are read, and so many characters are kept
 READ, STACKS = 65536, 6000
 #: where the stack of a thread begins, in what faulthandler writes
-_THREAD = re.compile(r"\n*^(?=(?:Current thread|Thread) 0x)", re.MULTILINE)
 
 
 class Child:
@@ -101,16 +100,18 @@ class Child:
             os.write(self._life, b"\0")
 
     def stacks(self) -> str:
-        """What it wrote when it had to be ended: the stack of each of its threads, that of its task first."""
-        return _task_first(os.pread(self._stacks, READ, 0).decode(errors="replace").strip())[:STACKS]
+        """Where it was when it had to be ended; empty if it had not."""
+        return readable(os.pread(self._stacks, READ, 0).decode(errors="replace"))[:STACKS]
+
+    def overdue(self, now: float) -> str:
+        """Which time was up, if it ended itself for that: a worker that hangs does, by a timer in C that says so."""
+        if os.pread(self._stacks, 7, 0) != b"Timeout":
+            return ""
+        if (card := self.card) is not None and card.deadline and now >= card.deadline:
+            return "the task did not yield at its time limit, so its worker ended itself"
+        return "the task did not yield at the end of its lease, so its worker ended itself"
 
     def close(self) -> None:
         """It is reaped."""
         for fd in self.fds:
             os.close(fd)
-
-
-def _task_first(stacks: str) -> str:
-    """The main thread, which runs the tasks, is written last; and it is the end that is cut off."""
-    head, *threads = _THREAD.split(stacks.partition("\n\nExtension modules:")[0])
-    return "\n\n".join(part for part in (head, *reversed(threads)) if part)

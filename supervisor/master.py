@@ -150,12 +150,12 @@ class Master:
                 child.wake()
 
     def _bury(self, child: Child, end: Exit) -> bool:
-        unordered = end.signal == signal.SIGKILL and not child.standing.rung
-        verdict = judge(end, child.card, told=child.standing.rung, why=child.why)
-        if unordered and self._oom_kills.rose():
+        now = self._clock.monotonic()
+        verdict = judge(end, child.card, told=child.standing.rung, why=child.why or child.overdue(now))
+        if end.signal == signal.SIGKILL and not child.standing.rung and self._oom_kills.rose():
             verdict = replace(verdict, cause=f"{verdict.cause}, by the kernel: out of memory")
         something_held = self._undertaker.bury(child, verdict)
-        self._fleet.remember(child, verdict, self._clock.monotonic(), self._random)
+        self._fleet.remember(child, verdict, now, self._random)
         self._board.give_back(child.row)
         child.close()
         return something_held

@@ -99,11 +99,12 @@ class Slot:
 
     def ended(self, child: Child, verdict: Verdict, now: float, random: Random) -> None:
         """Note the end of a process of it, and when the next one is due."""
-        self.note, self.noted_at = verdict.cause, now
         card = child.card
         if (card is not None and card.done) or now >= child.started + backoff.HEALTHY:
             self.failures = 0
         self.due = max(now, child.started + backoff.FLOOR)
+        if verdict.kind in (Kind.CANNOT, Kind.FAILED):
+            self.note, self.noted_at = verdict.cause, now
         if verdict.kind is Kind.CANNOT:
             self.fatal = True
         elif verdict.kind is Kind.FAILED:

@@ -47,17 +47,9 @@ def _death(child: Child, verdict: Verdict) -> Death:
         return Death(incarnation="", slot=child.name)
     running = {}
     if verdict.blamed and card.task_id:
-        cause = f"{_past_limit(child, verdict)} (worker {child.name}, pid {child.pid})"
+        cause = f"{verdict.cause} (worker {child.name}, pid {child.pid})"
         running = {card.task_id: "\n".join([cause, *child.stacks().splitlines()])}
     return Death(incarnation=card.incarnation, slot=child.name, running=running)
-
-
-def _past_limit(child: Child, verdict: Verdict) -> str:
-    """A worker that hangs ends itself by a timer in C, which leaves the exit code 1 and the stacks."""
-    card, stacks = child.card, child.stacks()
-    if card is not None and stacks.startswith("Timeout"):
-        return "the task did not yield at its time limit, or at the end of its lease: its worker ended itself"
-    return verdict.cause
 
 
 def _tell(child: Child, verdict: Verdict) -> None:

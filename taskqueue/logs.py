@@ -32,7 +32,7 @@ _COLOURS = {
     "CRITICAL": "\x1b[1;31m",
 }
 _PLAIN = "\x1b[0m"
-_STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+_STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "stacks"}
 
 
 def setup(settings: LoggingSettings, *, level: str | None = None) -> None:
@@ -144,6 +144,8 @@ def _trace(formatter: logging.Formatter, record: logging.LogRecord) -> str:
     parts = [formatter.formatException(record.exc_info)] if record.exc_info else []
     if record.stack_info:
         parts.append(formatter.formatStack(record.stack_info))
+    if stacks := getattr(record, "stacks", ""):
+        parts.append(str(stacks))  # of another process, which has ended
     return "\n".join(parts)
 
 

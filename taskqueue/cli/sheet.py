@@ -46,6 +46,9 @@ def draw(sheet: Sheet) -> RenderableType:
         parts += _section("report", reports.tree(report))
     if sheet.attempts:
         parts += _section("attempts that did not end well", _attempts(sheet.attempts))
+    for attempt in sheet.attempts:
+        if stacks := attempt.detail.partition("\n")[2]:
+            parts += _section(f"where attempt {attempt.attempt} was", Text(visible_lines(stacks)))
     if sheet.children:
         parts += _section(_count(sheet.children), _children(sheet.children, entry.id))
     return Group(*parts)
@@ -117,7 +120,14 @@ def _attempts(attempts: Sequence[Attempt]) -> RenderableType:
         table.add_column(title, overflow="fold", no_wrap=title in ("#", "cause", "started"))
     for one in attempts:
         took = between(one.started_at, one.ended_at)
-        row = (str(one.attempt), one.cause.value, one.worker or "", local(one.started_at), took, one.detail)
+        row = (
+            str(one.attempt),
+            one.cause.value,
+            one.worker or "",
+            local(one.started_at),
+            took,
+            one.detail.partition("\n")[0],
+        )
         table.add_row(*(Text(visible(cell)) for cell in row))
     return table
 

@@ -97,8 +97,9 @@ def _after(head: Head, death: Death, max_crashes: Mapping[str, int], now: int) -
 
 
 def _crash_report(death: Death, *, crashes: int, attempts: int) -> Report:
+    cause = death.detail.partition("\n")[0]  # what follows are stacks
     return Report.error(
-        f"Its worker died under it {crashes:,} times, so it is not run again. Attempt {attempts}: {death.detail}.",
+        f"Its worker died under it {crashes:,} times, so it is not run again. Attempt {attempts}: {cause}.",
         {"cause": death.cause.value, "detail": death.detail, "attempt": attempts, "crashes": crashes},
     )
 
