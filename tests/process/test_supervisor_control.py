@@ -17,6 +17,7 @@ from typing import Any
 import psutil
 import pytest
 
+from supervisor.cli.departure import Departure
 from supervisor.client import EXIT_NOT_RUNNING, Connection, Unreachable, talk
 from tests.support.eventually import eventually
 from tests.support.pretender import SECRET, RunningPretender
@@ -257,6 +258,22 @@ def test_one_that_is_frozen_is_told_of_in_time_and_goes_on_afterwards(master):
     assert is_well(master)
     for client in waiting:
         client.close()
+
+
+@pytest.mark.parametrize("known", [True, False], ids=["by its process", "by its socket"])
+def test_the_end_of_one_is_noticed(master, known):
+    class Nameless(Connection):
+        """Where the kernel does not say who listens."""
+
+        pid = 0
+
+    with (Connection if known else Nameless)(str(master.path)) as connection, Departure(connection) as departure:
+        assert not departure.wait(0.05)
+        master.process.send_signal(signal.SIGSTOP)
+        assert not departure.wait(0.05), "frozen is not gone"
+        master.process.kill()
+        eventually(lambda: departure.wait(0.1), what="its end")
+    master.process.communicate(timeout=20)
 
 
 def test_what_listens_and_is_no_supervisor_is_told_of(tmp_path):

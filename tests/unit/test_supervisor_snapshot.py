@@ -6,6 +6,8 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
+from supervisor.cli.asking import Unanswered
+from supervisor.cli.status import snapshot_of
 from supervisor.snapshot import Pause, Snapshot
 from tests.support.pretender import made_up, pool, slot
 
@@ -42,6 +44,14 @@ def test_it_travels_as_json_and_comes_back_the_same():
 def test_what_a_newer_release_adds_is_no_hindrance():
     plain = msgspec.to_builtins(made_up()) | {"weather": "fine"}
     assert msgspec.convert(plain, Snapshot) == made_up()
+
+
+def test_what_another_release_says_otherwise_is_no_half_answer():
+    plain = msgspec.to_builtins(made_up())
+    for answer in ({}, {"snapshot": None}, {"snapshot": plain | {"state": "dreaming"}}):
+        with pytest.raises(Unanswered, match="the supervisor is of another release and answers otherwise"):
+            snapshot_of(answer)
+    assert snapshot_of({"snapshot": plain}) == made_up()
 
 
 def test_a_worker_is_named_as_commands_name_it():
