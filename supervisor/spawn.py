@@ -18,6 +18,7 @@ from contextlib import suppress
 from typing import NoReturn
 
 from supervisor.child import Child
+from supervisor.notify import VARIABLES
 from supervisor.scoreboard import ROWS, Row, Scoreboard
 from supervisor.signals import Signals, reset_in_child
 from taskqueue.clock import SystemClock
@@ -98,6 +99,8 @@ def _live(job: Job, place: Place, *, inherited: Iterable[int], mask: set[int]) -
         for fd in inherited:
             os.close(fd)
         _no_terminal()
+        for name in VARIABLES:
+            os.environ.pop(name, None)
         faulthandler.enable(place.stacks)
         reset_in_child(mask)
         _title(place.name, "starting")
