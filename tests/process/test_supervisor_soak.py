@@ -62,7 +62,9 @@ class Chaos:
 
     def _signal(self, *numbers: signal.Signals, pool: str = "") -> None:
         pids = [
-            slot.pid for slot in self._supervisor.status.slots if slot.pid and slot.pool in ([pool] if pool else WORKERS)
+            slot.pid
+            for slot in self._supervisor.status.slots
+            if slot.pid and slot.pool in ([pool] if pool else WORKERS)
         ]
         for number in numbers if pids else ():
             try:
@@ -93,7 +95,9 @@ class Chaos:
 
     def storm(self) -> None:
         for _ in range(20):
-            self._supervisor.send(self._random.choice(["SIGHUP", "SIGUSR2", "SIGCONT", "SIGUSR1", "SIGCHLD", "SIGCONT"]))
+            self._supervisor.send(
+                self._random.choice(["SIGHUP", "SIGUSR2", "SIGCONT", "SIGUSR1", "SIGCHLD", "SIGCONT"])
+            )
 
     def broken_file(self) -> None:
         good = self._site.config.read_text()

@@ -14,7 +14,9 @@ from tests.support.eventually import eventually
 
 pytestmark = pytest.mark.process
 #: make the standard input the terminal that rules the session, then become the program
-AT_A_TERMINAL = "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); os.execv(sys.argv[1], sys.argv[1:])"
+AT_A_TERMINAL = (
+    "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); os.execv(sys.argv[1], sys.argv[1:])"
+)
 CTRL_C = b"\x03"
 
 

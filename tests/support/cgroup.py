@@ -37,7 +37,9 @@ class Group:
             skip_or_fail(f"no control group for {self._controller} can be made here: {error}")
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
+    ) -> None:
         self.limit(None)
         for pid in (self._home / "cgroup.procs").read_text().split():
             self.leave(int(pid))
