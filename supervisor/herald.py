@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from supervisor import metrics
 from supervisor.fleet import Fleet
@@ -56,6 +56,12 @@ class Herald:
         finally:
             if self._ready:
                 self._notifier.ready(self._line())
+
+    def leave(self) -> None:
+        """Nothing is true any more of what the metrics say."""
+        if (path := self._wants.settings.supervisor.metrics_file) is not None:
+            with suppress(OSError):
+                path.unlink()
 
     def _tell_systemd(self, now: float) -> None:
         line = self._line()

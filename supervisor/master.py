@@ -100,6 +100,7 @@ class Master:
                 self.tick()
             log.info("supervisor ended")
         finally:
+            self._herald.leave()
             self._control.close()
             self._selector.close()
             self._signals.restore()

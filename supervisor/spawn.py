@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import NoReturn
 
+from supervisor import notify
 from supervisor.child import Child
 from supervisor.scoreboard import ROWS, Row, Scoreboard
 from supervisor.signals import Signals, reset_in_child
@@ -99,6 +100,8 @@ def _live(job: Job, place: Place, *, inherited: Iterable[int], mask: set[int]) -
             os.close(fd)
         _no_terminal()
         faulthandler.enable(place.stacks)
+        for name in notify.VARIABLES:
+            os.environ.pop(name, None)  # or a task that speaks to systemd would speak for us
         reset_in_child(mask)
         _title(place.name, "starting")
         code = job(place)

@@ -68,3 +68,9 @@ def uses_memory(ledger: str, megabytes: int) -> None:
     trace(ledger, "start")
     held = [bytearray(os.urandom(1)) * (1024 * 1024) for _ in range(megabytes)]
     trace(ledger, f"held-{len(held)}")
+
+
+@task
+def environment() -> list[str]:
+    """The names of what its worker's environment has."""
+    return sorted(os.environ)

@@ -12,7 +12,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -44,19 +44,18 @@ level = "debug"
 """
 MODULES = '"tests.support.tasks", "tests.support.mischief"'
 TWO_WORKERS = "[queues.default]\nworkers = 2"
+PARTS = {"modules": MODULES, "app": "", "stores": STORES, "defaults": "", "queues": TWO_WORKERS, "supervisor": ""}
 
 
 class Site(Project):
     """A folder with a configuration that asks for workers, and the supervisors that ran there.
 
-    What is not said at `write` is as it was before: `modules`, `app`, `stores`, `defaults`, `queues`, `supervisor`, each
-    the text of its tables.
+    What is not said at `write` is as it was before: `modules`, `app`, `stores`, `defaults`, `queues`, `supervisor`,
+    each the text of its tables.
     """
 
     def __init__(self, folder: Path, **parts: str) -> None:
-        self.parts = (
-            dict(modules=MODULES, app="", stores=STORES, defaults="", queues=TWO_WORKERS, supervisor="") | parts
-        )
+        self.parts = PARTS | parts
         self.supervisors: list[RunningSupervisor] = []
         self._settle(folder, self._text())
 
@@ -113,9 +112,14 @@ class Site(Project):
 
 
 class RunningSupervisor:
-    """One supervisor: `pid` is the master's. `options` go to Popen; `before` comes before the program."""
+    """One supervisor: `pid` is the master's.
 
-    def __init__(self, site: Site, *, before: Sequence[str] = (), **options: Any) -> None:
+    `before` comes before the program, `variables` are more of its environment, `options` go to Popen.
+    """
+
+    def __init__(
+        self, site: Site, *, before: Sequence[str] = (), variables: Mapping[str, str] = {}, **options: Any
+    ) -> None:
         self.site = site
         supervisor = site.app.settings.supervisor
         self.socket, self.pidfile = supervisor.control_socket, supervisor.pidfile
@@ -124,7 +128,7 @@ class RunningSupervisor:
             self.process = subprocess.Popen(
                 [*before, sys.executable, "-m", "supervisor", "run", "--config", str(site.config)],
                 **{
-                    "env": dict(os.environ, PYTHONPATH=str(REPOSITORY)),
+                    "env": dict(os.environ, PYTHONPATH=str(REPOSITORY), **variables),
                     "stdin": subprocess.DEVNULL,
                     "stdout": out,
                     "stderr": out,
