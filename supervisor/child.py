@@ -47,6 +47,11 @@ class Child:
         return self._card
 
     @property
+    def torn(self) -> bool:
+        """It was ended while it wrote its scorecard: what it did last nobody can tell."""
+        return self.row.scorecard.read() is None
+
+    @property
     def up(self) -> bool:
         """It has started and waits for tasks, or runs them."""
         return self.card is not None and self.card.state is not State.BOOT
@@ -73,7 +78,7 @@ class Child:
         with suppress(ProcessLookupError, PermissionError):
             if rung is Rung.KILL:
                 os.killpg(self.pid, signal.SIGKILL)
-        with suppress(ProcessLookupError):
+        with suppress(ProcessLookupError, PermissionError):  # a task may have made itself somebody else
             os.kill(self.pid, rung.signal)
 
     def hurry(self, until: float) -> None:
@@ -89,7 +94,7 @@ class Child:
 
     def resume(self) -> None:
         """Take back a USR2 that was sent to it."""
-        with suppress(ProcessLookupError):
+        with suppress(ProcessLookupError, PermissionError):
             os.kill(self.pid, signal.SIGCONT)
 
     def wake(self) -> None:
