@@ -114,7 +114,7 @@ class Scorecard:
 
     def read(self) -> Card | None:
         """The row, or None if it is torn or was never written."""
-# Head, body, tail, each by itself: within one copy nobody knows what was copied first.
+        # Head, body, tail, each by itself: within one copy nobody knows what was copied first.
         (head,) = _HEAD.unpack_from(self._buffer, self._offset)
         raw = self._buffer[self._offset : self._offset + _TAIL_AT]
         (tail,) = _HEAD.unpack_from(self._buffer, self._offset + _TAIL_AT)
