@@ -259,7 +259,7 @@ def test_while_it_stops_nothing_else_is_done(operated, command):
     assert operated.refused(command, "mail") == "the supervisor is stopping"
 
 
-# Wants: signals
+# What signals want
 
 
 def obey(operated: Operated, *names: str, every: float = 1.0) -> Wants:

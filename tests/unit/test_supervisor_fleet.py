@@ -270,7 +270,20 @@ def test_a_slot_is_found_by_its_pool_and_number(fleet):
 
 
 @pytest.mark.parametrize(
-    "name", ["", "/", "mail/", "mail/2", "mail/-1", "mail/01", "mail/١", "mail/1/", "/1", "mail/" + "9" * 5000, "MAIL"]
+    "name",
+    [
+        "",
+        "/",
+        "mail/",
+        "mail/2",
+        "mail/-1",
+        "mail/01",
+        "mail/\N{ARABIC-INDIC DIGIT ONE}",
+        "mail/1/",
+        "/1",
+        "mail/" + "9" * 5000,
+        "MAIL",
+    ],
 )
 def test_what_is_neither_is_refused(fleet, name):
     with pytest.raises(UnknownTarget, match="no pool or slot") as error:
