@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
 import socket
 import stat
 import sys
@@ -19,6 +20,8 @@ if sys.platform != "win32":
 #: bytes of a path that the kernel takes
 LONGEST_PATH = 107 if sys.platform == "linux" else 103
 BACKLOG = 128
+#: to lock its folder, within a second
+TRIES = 50
 _SETTING = "[supervisor] control_socket"
 
 
@@ -119,12 +122,18 @@ def _identity(path: Path) -> tuple[int, int]:
 def _alone_in(folder: Path) -> Iterator[None]:
     """No two supervisors look at a dead one's file and replace it at the same moment.
 
-    A lock on the folder, which leaves no file behind. Held for no longer than a few system calls.
+    A lock on the folder leaves no file behind. It is held for a few system calls; who has it for longer is none of us.
     """
     fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        with contextlib.suppress(OSError):  # a file system without locks
-            fcntl.flock(fd, fcntl.LOCK_EX)
+        for _ in range(TRIES):
+            try:
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                select.select([], [], [], 1 / TRIES)
+            except OSError:  # a file system without locks
+                break
         yield
     finally:
         os.close(fd)

@@ -11,6 +11,7 @@ client can make us keep is bounded, and a client that does not finish its line o
 
 from __future__ import annotations
 
+import json
 import logging
 import selectors
 import socket
@@ -226,4 +227,7 @@ def _refusal(text: str) -> bytes:
 
 
 def _encoded(answer: dict[str, Any]) -> bytes:
-    return msgspec.json.encode(answer) + b"\n"
+    try:
+        return msgspec.json.encode(answer) + b"\n"
+    except UnicodeEncodeError:  # a file name that is no text, for instance; the other facts are still wanted
+        return json.dumps(msgspec.to_builtins(answer)).encode() + b"\n"

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from supervisor.reloader import Changed, Reloader
-from supervisor.starter import MODULE
+from supervisor.starter import MODULE, write_new
 from taskqueue.cli import terminal
 from taskqueue.errors import ConfigurationError, TaskQueueError
 from taskqueue.masking import mask_url
@@ -26,7 +26,7 @@ from taskqueue.settings.problems import dotted
 if TYPE_CHECKING:
     from watchfiles import Change
 
-PROGRAM = (sys.executable, "-m", "supervisor", "run")
+PROGRAM = (sys.executable, "-P", "-m", "supervisor", "run")
 OWN_CONFIG = Path("var/dev.toml")
 OWN_TEXT = f"""\
 # Written by `supervisor run --dev`, which found no configuration. For one to keep: supervisor init
@@ -51,7 +51,8 @@ def run(
 ) -> int:
     """Serve and reload until Ctrl-C; the exit code of `program`, which is started with `options` behind it.
 
-    Raises ConfigurationError if there is nothing to start with. A configuration that breaks later is waited for.
+    Raises ConfigurationError if there is nothing to start with. A configuration that breaks later is waited for; the
+    places that are watched are those of the first one.
     """
     _require_watchfiles()
     file = _configuration(config)
@@ -122,10 +123,7 @@ def _configuration(config: str | None) -> Path:
             raise ConfigurationError(
                 f"no configuration, and no {MODULE}.py here: `supervisor init` writes both"
             ) from None
-    with suppress(FileExistsError):
-        OWN_CONFIG.parent.mkdir(exist_ok=True)
-        with OWN_CONFIG.open("x", encoding="utf-8") as file:
-            file.write(OWN_TEXT)
+    write_new(OWN_CONFIG, OWN_TEXT)
     _say(
         f"no configuration: {OWN_CONFIG} it is, "
         f"for other commands too (export TASKQUEUE_CONFIG={OWN_CONFIG}); `supervisor init` writes one to keep"

@@ -40,7 +40,7 @@ from taskqueue.settings import Settings, find, load
 log = logging.getLogger(__name__)
 
 #: how often the master looks at the scoreboard, in seconds: while processes boot or leave, and else
-EAGER, LOOK = 0.02, 1.0
+EAGER, LOOK = 0.1, 1.0
 #: a look that comes so late, in seconds, says that the host was frozen; for as long nobody else is taken for late
 FROZEN = 3.0
 
@@ -76,6 +76,7 @@ class Master:
         self._deeds = Deeds(self._fleet, self._wants, spawner, self._board, self._random)
         self._herald = Herald(self._fleet, self._wants, self.snapshot)
         self._wants.around_reload = self._herald.around_reload
+        self._paused_queues: frozenset[str] = frozenset()
         self._indulgent_until = 0.0
 
     def run(self) -> int:
@@ -156,6 +157,11 @@ class Master:
                 if (card := child.card) is not None:
                     slot.paused_by_signal = card.paused
                 child.pause(self._fleet.is_paused(slot))
+        paused = self._board.pauses.read()
+        if paused != self._paused_queues:
+            self._paused_queues = paused
+            for child in self._fleet.children:
+                child.wake()
         self._fleet.tidy()
 
     # Acting
@@ -183,7 +189,7 @@ class Master:
             state="stopping" if self._wants.stopping else "running",
             paused=pauses("host", self._fleet.paused),
             problems=tuple(problem for problem in problems if problem),
-            pools=View(self._fleet, now, paused_queues=self._board.pauses.read()).pools(),
+            pools=View(self._fleet, now, paused_queues=self._paused_queues).pools(),
         )
 
     def _inherited(self) -> list[int]:

@@ -14,7 +14,9 @@ from time import monotonic_ns
 
 from taskqueue.visible import visible
 
-#: changes of state that wait for a socket that is full; status texts and watchdog signs do not
+#: what a child must not find in its environment: it would speak for us
+VARIABLES = ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID")
+#: changes of state that wait while the socket is full; what is said again and again does not
 MOST_WAITING = 16
 
 
@@ -53,8 +55,8 @@ class Notifier:
         return self._sent() and self._send("WATCHDOG=1")
 
     def extend(self, seconds: float) -> bool:
-        """Starting or stopping may take so much longer, from now on."""
-        return self._change(f"EXTEND_TIMEOUT_USEC={int(seconds * 1e6)}")
+        """Starting or stopping may take so much longer, from now on; to be said again and again."""
+        return self._sent() and self._send(f"EXTEND_TIMEOUT_USEC={int(seconds * 1e6)}")
 
     def _change(self, *lines: str) -> bool:
         self._waiting.append("\n".join(filter(None, lines)))

@@ -123,8 +123,9 @@ class Reloader:
         self.killed_at = None
         if self.program is not None:
             self.say(f"did not leave within {self.patience:g} s: killing it")
-            # Its whole group; not yet reaped, so that the number is still its own.
-            os.killpg(self.program.pid, signal.SIGKILL)
+            # Its whole group; not yet reaped, so that the number is still its own. It may be a zombie by now.
+            with suppress(ProcessLookupError, PermissionError):
+                os.killpg(self.program.pid, signal.SIGKILL)
 
     def _end(self) -> None:
         """Whatever happened: no process is left."""

@@ -67,6 +67,7 @@ class Spawner:
                 life=read,
                 stacks=stacks,
                 wanted=lambda: Wanted(paused=row.paused, paused_queues=self._board.pauses.read()),
+                ring=_ring(os.getpid()),
                 title=lambda doing: _title(name, doing),
             )
             pid = self._fork(job, place, write)
@@ -113,6 +114,16 @@ def _live(job: Job, place: Place, *, inherited: Iterable[int], mask: set[int]) -
             with suppress(Exception):
                 stream.flush()
         os._exit(code & 0xFF)
+
+
+def _ring(master: int) -> Callable[[], None]:
+    """Wake the master: to it, one more child that may have changed is one more reason to look."""
+
+    def ring() -> None:
+        if os.getppid() == master:
+            os.kill(master, signal.SIGCHLD)
+
+    return ring
 
 
 def _no_terminal() -> None:

@@ -115,10 +115,10 @@ def start(folder: Path, *, store: str = "sqlite") -> Started:
         return Started((), (config,), _from(folder, ("taskqueue check", "supervisor run", "supervisor status")))
     # The configuration last: once it is there, all is.
     package = folder / MODULE
-    new = not package.is_dir() and _write(module, TASKS)
+    new = not package.is_dir() and write_new(module, TASKS)
     written = [module] if new else []
     kept = [] if new else [package if package.is_dir() else module]
-    (written if _write(config, configuration(store)) else kept).append(config)
+    (written if write_new(config, configuration(store)) else kept).append(config)
     return Started(tuple(written), tuple(kept), _from(folder, _steps(store, new=new)))
 
 
@@ -134,8 +134,8 @@ def _from(folder: Path, commands: Sequence[str]) -> tuple[str, ...]:
     return (first if here else f"cd {shlex.quote(str(folder))} && {first}", *others)
 
 
-def _write(file: Path, text: str) -> bool:
-    """Write what is not there; False if it is."""
+def write_new(file: Path, text: str) -> bool:
+    """Write what is not there; False if it is. Raises TaskQueueError if it cannot."""
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         with file.open("x", encoding="utf-8") as out:

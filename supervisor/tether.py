@@ -18,7 +18,8 @@ PR_SET_PDEATHSIG = 1
 
 def command(program: Sequence[str]) -> list[str]:
     """The command line that runs `program` tethered to this process, which must start it from its main thread."""
-    return [sys.executable, "-m", __name__, str(os.getpid()), *program]
+    # -P: a folder of the developer's that is called as ours is not taken for it.
+    return [sys.executable, "-P", "-m", __name__, str(os.getpid()), *program]
 
 
 def main(args: Sequence[str]) -> NoReturn:

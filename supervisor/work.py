@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import os
 import select
+import sys
+from collections.abc import Iterable
 from contextlib import suppress
 
 from supervisor.scoreboard import Scoreboard
@@ -12,8 +14,9 @@ from supervisor.wishes import Wish
 from taskqueue import logs
 from taskqueue.app import App
 from taskqueue.database import incarnations
-from taskqueue.errors import BrokerUnavailable
+from taskqueue.errors import EXIT_RECYCLE, BrokerUnavailable
 from taskqueue.ids import new_id
+from taskqueue.limits import worker_limits
 from taskqueue.opened import settle
 from taskqueue.settings import Settings
 from taskqueue.settings.load import VARIABLE
@@ -33,10 +36,9 @@ def worker(settings: Settings, wish: Wish, place: Place) -> int:
     """Serve the queues of this wish; the exit code."""
     app = _app(settings)
     app.import_modules()
-    for name in wish.queues:
-        with suppress(BrokerUnavailable):  # what is away now is waited for (P15); what can never work is told at once
-            _try(app, name)
-    return app.worker(wish.queues, app.limits(wish.queues), selector=wish.selector, place=place).run()
+    if _prepared(app, wish.queues):
+        return _leave_with_what_was_needed_once(place)
+    return app.worker(wish.queues, worker_limits(settings, wish.queues), selector=wish.selector, place=place).run()
 
 
 def _app(settings: Settings) -> App:
@@ -47,20 +49,37 @@ def _app(settings: Settings) -> App:
     return settle(settings)
 
 
-def _try(app: App, name: str) -> None:
-    queue = app.dispatcher.queue(name)
-    if (database := app.database_of(queue)) is not None:
-        with database.read():
-            pass
-    if not queue.broker.capabilities.recovers:
-        queue.broker.initialize()
+def _prepared(app: App, queues: Iterable[str]) -> bool:
+    """Try the stores: what can never work is told at once, what is away now is waited for (P15).
+
+    Whether tables had to be created or upgraded.
+    """
+    for name in queues:
+        with suppress(BrokerUnavailable):
+            queue = app.dispatcher.queue(name)
+            if (database := app.database_of(queue)) is not None:
+                with database.read():
+                    pass
+            if not queue.broker.capabilities.recovers:
+                queue.broker.initialize()
+    return "alembic" in sys.modules
+
+
+def _leave_with_what_was_needed_once(place: Place) -> int:
+    """Tables are created once, and what that takes is as large as all the rest: the next process does without."""
+    place.scorecard.update(leaving=True)
+    return EXIT_RECYCLE
 
 
 def keep(settings: Settings, board: Scoreboard, place: Place) -> int:
     """Do the keeper's duties until told to go; the exit code."""
+    app = _app(settings)
+    if _prepared(app, app.queues):
+        return _leave_with_what_was_needed_once(place)
     orders = Orders()
     orders.install()
-    keeping = Keeping(_app(settings), board, place)
+    place.title("idle")
+    keeping = Keeping(app, board, place)
     try:
         while not orders.stop:
             keeping.round()
@@ -116,7 +135,10 @@ class Keeping:
     def _tell_pauses(self) -> None:
         """All of them or none: of a store that is away, the last known state holds (P6)."""
         found = [incarnations.paused_queues(database) for database in self._app.registers]
-        self._board.pauses.write(frozenset().union(*found))
+        paused: frozenset[str] = frozenset().union(*found)
+        if paused != self._board.pauses.read():
+            self._board.pauses.write(paused)
+            self._place.ring()
 
     def _renew(self, now: float) -> None:
         if now < self._renew_at:

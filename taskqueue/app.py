@@ -10,8 +10,9 @@ import sys
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from random import uniform
 from typing import Any
+
+from msgspec.structs import replace
 
 from taskqueue import plugins
 from taskqueue.brokers.base import Broker
@@ -19,10 +20,10 @@ from taskqueue.clock import Clock, SystemClock
 from taskqueue.database import tally
 from taskqueue.database.engine import Database
 from taskqueue.dispatcher import QueueDispatcher
-from taskqueue.errors import ConfigurationError
+from taskqueue.errors import ConfigurationError, did_you_mean
 from taskqueue.handle import Handle
 from taskqueue.keeper import Keeper
-from taskqueue.queue import Limits as QueueLimits
+from taskqueue.limits import queue_limits
 from taskqueue.queue import Parent, Queue
 from taskqueue.registry import REGISTRY, Registry
 from taskqueue.selectors import SELECTORS
@@ -65,11 +66,16 @@ class App:
         return {name: self._queue(queue) for name, queue in self.settings.queues.items()}
 
     @cached_property
+    def task_log(self) -> TaskLog:
+        """The task log, as applications see it."""
+        return TaskLog(self.task_log_broker)
+
+    @cached_property
     def dispatcher(self) -> QueueDispatcher:
         """What applications hold."""
         return QueueDispatcher(
             self.queues.values(),
-            TaskLog(self.task_log_broker),
+            self.task_log,
             default_queue=self.settings.app.default_queue,
             routes=self.settings.app.routes,
             clock=self.clock,
@@ -112,17 +118,6 @@ class App:
         if held is not None:
             vars(held).update(vars(self.dispatcher))
             self.__dict__["dispatcher"] = held
-
-    def limits(self, names: Sequence[str], **said: Any) -> WorkerLimits:
-        """When a worker of these queues leaves: what was said, and when to be recycled.
-
-        That is the lowest figure of its queues, as one process serves them all; of tasks a tenth more or less, so that
-        not all workers go at once.
-        """
-        queues = [self.settings.queues[name] for name in names if name in self.settings.queues]
-        max_tasks = min((queue.max_tasks for queue in queues if queue.max_tasks), default=0)
-        max_memory = min((queue.max_memory for queue in queues if queue.max_memory), default=0)
-        return WorkerLimits(**said, max_tasks=round(max_tasks * uniform(0.9, 1.1)), max_memory=max_memory)
 
     def worker(
         self,
@@ -169,14 +164,26 @@ class App:
 
     def database_of(self, queue: Queue) -> Database | None:
         """Where the queue's workers are registered and its pause is kept; None if nothing of it is in a database."""
-        if queue.broker.capabilities.transactional:
-            return self._database(self.settings.brokers[self.settings.queues[queue.name].broker])
-        return queue.log_database
+        return self.database_at(queue, self.settings.queues[queue.name].broker) or queue.log_database
+
+    def database_at(self, queue: Queue, broker: str) -> Database | None:
+        """Where its messages are, at the broker of that name; None if that is no database."""
+        return self._database(self.settings.brokers[broker]) if queue.broker.capabilities.transactional else None
 
     def close(self) -> None:
         """Let go of every connection."""
         for database in self._databases.values():
             database.close()
+
+    def queue_at(self, name: str, broker: str) -> Queue:
+        """The queue of that name as it is with its messages at this broker; ConfigurationError if there is none."""
+        if name not in self.settings.queues:
+            return self.dispatcher.queue(name)  # which says so
+        if broker not in self.settings.brokers:
+            known = ", ".join(self.settings.brokers)
+            hint = did_you_mean(broker, self.settings.brokers) or f"; known: {known}"
+            raise ConfigurationError(f"{self.settings.file}: no broker {broker!r}{hint}")
+        return self._queue(replace(self.settings.queues[name], broker=broker))
 
     def _queue(self, queue: QueueSettings) -> Queue:
         located = self.settings.brokers[queue.broker]
@@ -187,7 +194,7 @@ class App:
         return Queue(
             broker,
             task_log,
-            limits=_limits(queue),
+            limits=queue_limits(queue),
             database=broker_database if broker_database is log_database else None,
             log_database=log_database,
             clock=self.clock,
@@ -232,17 +239,3 @@ def _stems(databases: Sequence[Database]) -> list[Path]:
         for database in databases
     ]
     return [stem for stem in found if stem is not None]
-
-
-def _limits(queue: QueueSettings) -> QueueLimits:
-    return QueueLimits(
-        priority=queue.priority,
-        lease=queue.lease,
-        timeout=queue.timeout,
-        retries=queue.retries,
-        max_crashes=queue.max_crashes,
-        max_waiting=queue.max_waiting,
-        unknown_grace=queue.unknown_grace,
-        commit_each=queue.commit == "each",
-        weight=queue.weight,
-    )

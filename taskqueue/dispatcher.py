@@ -183,8 +183,10 @@ class QueueDispatcher(Enqueuer):
             retry_of=old.id,
             payload=body,
             created_at=now,
+            group_name=old.group_name,
         )
-        self._put([Filed(self.queue(old.queue), entry, Message(fresh, body, old.priority))])
+        message = Message(fresh, body, old.priority, group=old.group_name)
+        self._put([Filed(self.queue(old.queue), entry, message)])
         return Handle(fresh, self.task_log)
 
     def spawn(self, parent: Parent, tasks: Sequence[AbstractTask], keys: Sequence[str | None]) -> list[Handle[Any]]:
@@ -199,30 +201,40 @@ class QueueDispatcher(Enqueuer):
 
     def store(self, tasks: Sequence[AbstractTask], said: Said) -> list[Handle[Any]]:
         """Enqueue tasks with what was said about them: behind every way to enqueue."""
+        for option, value in (("id", said.id), ("key", said.key)):
+            if value is not None and len(tasks) != 1:
+                raise InvalidArguments(f"{option} names one task; give it to enqueue(), not to enqueue_many()")
         if said.id is not None:
-            if len(tasks) != 1:
-                raise InvalidArguments("id names one task; give it to enqueue(), not to enqueue_many()")
             tasks[0].id = said.id
         filed = [file(task, said, self._router, self.clock) for task in tasks]
-        self._put(filed, connection=said.connection)
+        there = self._put(filed, connection=said.connection)
         for task in tasks:
+            task.id = there.get(task.id, task.id)
             task.is_enqueued = True
         return [Handle(task.id, self.task_log, _reviver(task)) for task in tasks]
 
-    def _put(self, filed: Sequence[Filed], *, parent: Parent | None = None, connection: Any = None) -> None:
+    def _put(self, filed: Sequence[Filed], *, parent: Parent | None = None, connection: Any = None) -> dict[str, str]:
+        """Store these; of those whose key was there already, the id that it names."""
         by_queue: dict[Queue, list[tuple[Entry, Message]]] = defaultdict(list)
         for f in filed:
             by_queue[f.queue].append((f.entry, f.message))
-        queues = list(by_queue)
+        queues, there = list(by_queue), dict[str, str]()
         with ExitStack() as together:
             for database in _databases(queues, connection):
                 together.enter_context(SHIELD())
                 together.enter_context(database.join(connection) if connection is not None else database.begin())
             for queue in queues:
-                queue.enqueue(by_queue[queue], parent=parent, joined=connection is not None)
+                new = queue.enqueue(by_queue[queue], parent=parent, joined=connection is not None)
+                there |= _keyed(queue, [entry for entry, _ in by_queue[queue] if entry.id not in new])
         for queue in queues:
             if queue.broker.capabilities.immediate:
                 self._run_now(queue)
+        return there
+
+
+def _keyed(queue: Queue, entries: Sequence[Entry]) -> dict[str, str]:
+    found = {e.id: queue.task_log.keyed(queue.name, e.unique_key) for e in entries if e.unique_key is not None}
+    return {new: old for new, old in found.items() if old is not None}
 
 
 def _databases(queues: Sequence[Queue], connection: Any) -> list[Database]:

@@ -12,7 +12,7 @@ from taskqueue import codec
 from taskqueue.clock import Clock, to_micros
 from taskqueue.errors import InvalidArguments, UnknownQueue, did_you_mean
 from taskqueue.message import Message
-from taskqueue.options import NOTHING_SAID, TaskOptions, merge
+from taskqueue.options import NOTHING_SAID, TaskOptions, check_name, merge
 from taskqueue.queue import Queue
 from taskqueue.task.base import AbstractTask, NamedTask
 from taskqueue.tasklog.entry import Entry
@@ -39,6 +39,8 @@ class Said(msgspec.Struct, frozen=True, kw_only=True):
     owner: str | None = None
     label: str | None = None
     category: str | None = None
+    group: str | None = None
+    key: str | None = None
     id: str | None = None
     connection: Any = None
 
@@ -52,6 +54,11 @@ class Said(msgspec.Struct, frozen=True, kw_only=True):
             raise InvalidArguments(f"unknown option {unknown[0]!r}; see taskqueue.options.EnqueueOptions")
         if facts.get("eta") is not None and options.get("delay") is not None:
             raise InvalidArguments("delay and eta are two ways to say the same; give one of them")
+        for name in ("group", "key"):
+            if facts.get(name) is not None:
+                check_name(name, facts[name])
+        if facts.get("id") is not None and facts.get("key") is not None:
+            raise InvalidArguments("id and key both say which task not to enqueue twice; give one of them")
         carried = TaskOptions(**{name: value for name, value in options.items() if name in _CARRIED})
         return cls(options=TaskOptions(**options), carried=carried, **facts)
 
@@ -88,6 +95,7 @@ def file(task: AbstractTask, said: Said, router: Router, clock: Clock, *, parent
     delay = _delay(options, said.eta, now)
     queue = router.queue_of(name, options)
     priority = queue.limits.priority if options.priority is None else options.priority
+    _refuse_group(queue, said)
     _mark(task, said, parent)
     body = codec.encode(task, said.carried)
     entry = Entry(
@@ -103,8 +111,18 @@ def file(task: AbstractTask, said: Said, router: Router, clock: Clock, *, parent
         payload=body,
         created_at=now,
         due_at=now + int(delay * 1e6) if delay else None,
+        group_name=said.group,
+        unique_key=said.key,
     )
-    return Filed(queue, entry, Message(task.id, body, priority, delay))
+    return Filed(queue, entry, Message(task.id, body, priority, delay, group=said.group))
+
+
+def _refuse_group(queue: Queue, said: Said) -> None:
+    if said.group is not None and not queue.broker.capabilities.groups:
+        raise InvalidArguments(
+            f"queue {queue.name!r} has no groups, so that nothing would run group {said.group!r} in order; name a "
+            "queue that has them (at sqs:// those whose name ends in .fifo), or leave out group"
+        )
 
 
 def _own_options(task: AbstractTask) -> TaskOptions:

@@ -19,6 +19,8 @@ class Message(msgspec.Struct, frozen=True):
     delay: float = 0.0
     #: to be leased singly (see `Delivery.alone`)
     alone: bool = False
+    #: messages of one group are delivered in order, the next when the one before is acknowledged
+    group: str | None = None
 
 
 class Delivery(msgspec.Struct, frozen=True):
@@ -42,3 +44,5 @@ class Lost(msgspec.Struct, frozen=True):
     owner: str
     #: nothing else was held by that owner, so that its death is this message's
     only_one: bool = False
+    #: to be leased singly from now on, which its broker cannot keep
+    alone: bool = False

@@ -13,6 +13,9 @@ import msgspec
 from taskqueue.errors import InvalidArguments
 from taskqueue.message import HIGHEST, LOWEST
 
+#: characters of a group or a key
+LONGEST_NAME = 255
+
 _Limits = tuple[tuple[type, ...], str, float, float]
 #: option -> type as people say it, smallest and largest value
 _LIMITS: dict[str, _Limits] = {
@@ -59,6 +62,9 @@ class EnqueueOptions(TypedDict, total=False):
     """What may be said at an enqueue: the options of `TaskOptions`, and facts for the task log.
 
     `eta` (an aware datetime) is another way to say `delay`; `connection` is an SQLAlchemy Connection or Session.
+    Tasks of a `group` run one after the other, in the order in which they were enqueued, through their retries; only
+    some queues have groups. A `key` is good once: while the task log has a task of the queue with that key, an enqueue
+    stores nothing and returns the handle of that task.
     """
 
     retries: int
@@ -74,6 +80,8 @@ class EnqueueOptions(TypedDict, total=False):
     owner: str
     label: str
     category: str
+    group: str
+    key: str
     connection: Any
 
 
@@ -88,6 +96,16 @@ def merge(over: TaskOptions, under: TaskOptions) -> TaskOptions:
         return under
     said = {name: value for name in over.__struct_fields__ if (value := getattr(over, name)) is not None}
     return msgspec.structs.replace(under, **said)
+
+
+def check_name(name: str, value: Any) -> None:
+    """Raise InvalidArguments if this cannot be a group or a key."""
+    if not isinstance(value, str):
+        raise InvalidArguments(f"option {name} is {value!r}; it must be text")
+    if not 1 <= len(value) <= LONGEST_NAME or not value.isprintable():
+        raise InvalidArguments(
+            f"option {name} has {len(value):,} characters; it must have 1 to {LONGEST_NAME}, all of them printable"
+        )
 
 
 def _check(name: str, value: Any, limits: _Limits) -> None:

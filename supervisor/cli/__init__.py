@@ -7,7 +7,7 @@ import sys
 
 def main() -> int:
     """Run the command line of this process; its exit code."""
-    if sys.argv[1:2] == ["ping"]:
+    if sys.argv[1:2] == ["ping"] and sys.platform != "win32":
         from supervisor.cli.probe import probe
 
         # Without what the other commands import: a probe is run every few seconds.

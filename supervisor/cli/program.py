@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 
 import click
@@ -13,6 +14,7 @@ from taskqueue.cli import failures, names
 from taskqueue.cli.command import Group
 from taskqueue.cli.program import Program
 from taskqueue.cli.session import Session
+from taskqueue.errors import ConfigurationError
 
 NAME = "supervisor"
 _PACKAGE = "supervisor.cli"
@@ -36,6 +38,7 @@ def run(args: Sequence[str]) -> int:
     session = Session()
     with failures.told(session, program=NAME) as outcome:
         names.check()
+        _check_platform()
         code = program().main(list(args), prog_name=NAME, standalone_mode=False, obj=session)
         outcome.code = code if isinstance(code, int) else 0
     return outcome.code
@@ -51,6 +54,14 @@ def tell(error: Unreachable) -> int:
 def _raise(error: Unreachable) -> None:
     with answered():
         raise error
+
+
+def _check_platform() -> None:
+    if sys.platform == "win32":
+        raise ConfigurationError(
+            "the supervisor needs Linux or macOS; on Windows applications can enqueue and wait, and tests can run "
+            "tasks at once with memory://"
+        )
 
 
 def program() -> Group:

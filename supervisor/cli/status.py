@@ -18,7 +18,7 @@ from taskqueue.cli.command import Command
 from taskqueue.cli.session import Session
 from taskqueue.cli.times import rfc3339
 from taskqueue.errors import EXIT_FAILED
-from taskqueue.visible import visible_json
+from taskqueue.visible import storable, visible_json
 
 #: how often --watch looks, in seconds
 PERIOD = 1.0
@@ -110,14 +110,16 @@ def _wait() -> None:
 
 def _plain(snapshot: Snapshot) -> dict[str, Any]:
     """As programs read it: times in RFC 3339 (P20), and whether it is degraded."""
-    plain: dict[str, Any] = _timed(msgspec.to_builtins(snapshot))
+    plain: dict[str, Any] = _readable(msgspec.to_builtins(snapshot))
     return plain | {"degraded": snapshot.degraded}
 
 
-def _timed(value: Any) -> Any:
+def _readable(value: Any) -> Any:
     if isinstance(value, dict):
-        return {name: _moment(item) if name in _MOMENTS else _timed(item) for name, item in value.items()}
-    return [_timed(item) for item in value] if isinstance(value, list | tuple) else value
+        return {name: _moment(item) if name in _MOMENTS else _readable(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_readable(item) for item in value]
+    return storable(value) if isinstance(value, str) else value
 
 
 def _moment(moment: float | None) -> str | None:

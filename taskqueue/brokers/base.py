@@ -6,8 +6,8 @@ raises `BrokerUnavailable`, which is not an empty queue (P16).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Protocol, Self
+from collections.abc import Callable, Sequence
+from typing import Protocol, Self, runtime_checkable
 
 import msgspec
 
@@ -38,12 +38,18 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
     ordered: bool = True
     #: counts, and when the next message is due, are known exactly
     exact: bool = True
+    #: of messages of one group one at a time is held, in order; such a broker is `Revealing`
+    groups: bool = False
+    #: what was received too often is put aside; such a broker is `Burying`
+    dead_letters: bool = False
     #: a queue's name may have any letters
     any_name: bool = True
     #: messages in one call to the store
     max_batch: int = 500
     #: longest delay in seconds; None: any; 0: delays are ignored
     max_delay: float | None = None
+    #: longest delay of a release in seconds; None: any (what comes earlier is put off again)
+    max_release: float | None = None
     #: largest body in bytes
     max_body: int = 16 * 1024 * 1024
     #: seconds after which a message that nobody has taken may be lost, so that it is pushed again; None: none is lost
@@ -62,6 +68,8 @@ class Depth(msgspec.Struct, frozen=True):
     delayed: int
     leased: int
     approximate: bool = False
+    #: the store began to keep this queue then (microseconds since 1970): what was pushed before is lost
+    since: int | None = None
 
     @property
     def total(self) -> int:
@@ -109,7 +117,7 @@ class Broker(Protocol):
         """Return to the queue what ended leases held, and all that these dead owners hold; tell which.
 
         These owners get nothing more, though a claim of theirs may still be on its way (R1). What was not its owner's
-        only lease is from now on leased alone.
+        only lease is from now on leased alone. Somebody calls it every second; it also wakes a worker for what waits.
         """
 
     def wait(self, timeout: float, *, interrupt: int | None = None) -> bool:
@@ -129,6 +137,52 @@ class Broker(Protocol):
 
     def close(self) -> None:
         """Let go of connections and descriptors."""
+
+
+class Revealing(Broker, Protocol):
+    """A broker that hides what is held, and can show it again to everybody by the receipt alone."""
+
+    def reveal(self, receipts: Sequence[str]) -> None:
+        """End the leases of somebody who is no more: these come again now, in their old order."""
+
+
+class DeadLetters(Protocol):
+    """Messages that were put aside because nobody acknowledged them, maybe those of several queues."""
+
+    name: str
+
+    def take(self, limit: int) -> list[Delivery]:
+        """Up to `limit` of them, each at most once; nobody else gets them until they are put back."""
+
+    def put_back(self, deliveries: Sequence[Delivery]) -> None:
+        """Leave these where they were."""
+
+    def delete(self, deliveries: Sequence[Delivery]) -> None:
+        """Forget these."""
+
+
+class Burying(Broker, Protocol):
+    """A broker that puts aside what is never acknowledged."""
+
+    def dead_letters(self) -> DeadLetters:
+        """Where it puts them."""
+
+
+@runtime_checkable
+class Emptiable(Protocol):
+    """A broker of which messages can be taken away for good, delayed ones too, in one transaction and without a lease.
+
+    So nothing is held by whoever dies meanwhile, and nothing has to be given back for him.
+    """
+
+    def take(
+        self, *, limit: int, largest: int, longest: float | None, settle: Callable[[Sequence[Message]], None]
+    ) -> list[Message]:
+        """Remove up to `limit` messages, and call `settle` with them before that is committed; what was removed.
+
+        Left where they are: bodies of more than `largest` bytes, and what must wait for more than `longest` seconds
+        (None: nothing). If `settle` raises, nothing was removed. It may be called again with others.
+        """
 
 
 def refuse_too_large(queue: str, messages: Sequence[Message], most: int) -> None:

@@ -18,6 +18,7 @@ import msgspec
 from taskqueue.brokers.base import Capabilities, Depth, refuse_too_large
 from taskqueue.brokers.moves import Moves
 from taskqueue.brokers.statements import SUSPECT, Statements
+from taskqueue.brokers.taking import Taking
 from taskqueue.brokers.waiting import wait_for
 from taskqueue.clock import Clock, SystemClock
 from taskqueue.database import incarnations, tally
@@ -49,6 +50,7 @@ class RdsQueueBroker:
         self.capabilities = msgspec.structs.replace(self.capabilities, max_body=database.dialect.max_body)
         self._sql = Statements(database.tables, database.dialect)
         self._moves = Moves(database, queue, self._sql, clock or SystemClock())
+        self._taking = Taking(database, queue)
         self._short = False
 
     @classmethod
@@ -146,6 +148,7 @@ class RdsQueueBroker:
 
     def recover(self, owners: Sequence[str] = ()) -> list[Lost]:
         if not owners and not self._any_over():
+            self._wake_for_what_waits()
             return []
         return self._step(lambda tx: self._recover(tx, owners))
 
@@ -161,10 +164,27 @@ class RdsQueueBroker:
             self._moves.put_back(tx, [row.id for row in rows])
         return [Lost(row.task_id, row.owner, row.held == 1 and row.alone != SUSPECT) for row in rows]
 
+    def _wake_for_what_waits(self) -> None:
+        """Idle workers look seldom by themselves: a wake-up that was lost with its receiver is repeated."""
+        if self.ready():
+            with self.database.begin() as tx:
+                self.database.wakeup.announce(tx, self.queue)
+
     def _any_over(self) -> bool:
         with self.database.read() as connection:
             over = {"queue": self.queue, "owners": [], "now": self.database.dialect.lease_now(connection)}
             return connection.execute(self._sql.any_over, over).first() is not None
+
+    def take(
+        self, *, limit: int, largest: int, longest: float | None, settle: Callable[[Sequence[Message]], None]
+    ) -> list[Message]:
+        def step(tx: Transaction) -> list[Message]:
+            taken = self._taking.take(tx, limit=limit, largest=largest, longest=longest)
+            if taken:
+                settle(taken)
+            return taken
+
+        return self._step(step)
 
     def wait(self, timeout: float, *, interrupt: int | None = None) -> bool:
         with self.database.wakeup.listen(self.queue) as bell:

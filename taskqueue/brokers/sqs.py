@@ -10,13 +10,26 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any, Self
 
 from taskqueue.brokers.base import Capabilities, Depth, refuse_too_large
 from taskqueue.brokers.sqs_address import RETENTION, Address
 from taskqueue.brokers.sqs_calls import Calls
+from taskqueue.brokers.sqs_dead import SqsDeadLetters
 from taskqueue.brokers.sqs_held import LONGEST_LEASE, Held
-from taskqueue.brokers.sqs_messages import BATCH, Posted, batches, delivery, largest_body, posted, queue_name
+from taskqueue.brokers.sqs_messages import (
+    BATCH,
+    FIFO,
+    Posted,
+    batches,
+    by_itself,
+    delivery,
+    group_id,
+    largest_body,
+    posted,
+    queue_name,
+)
 from taskqueue.brokers.sqs_poll import LongPoll
 from taskqueue.errors import BrokerUnavailable, ConfigurationError
 from taskqueue.ids import new_id
@@ -35,14 +48,21 @@ LAST_POLL = 1.5
 class SqsQueueBroker:
     """A queue at SQS. Safe in threads and after a fork."""
 
-    def __init__(self, queue: str, *, region: str, options: Mapping[str, Any], owner: str | None = None) -> None:
-        said = options
+    def __init__(
+        self,
+        queue: str,
+        *,
+        region: str,
+        options: Mapping[str, Any],
+        owner: str | None = None,
+        longest_lease: float = LONGEST_LEASE,
+    ) -> None:
         self.queue = queue
         self.owner = owner or new_id()
-        self._name = queue_name(said.get("prefix", "taskqueue_"), queue)
-        self._fifo = self._name.endswith(".fifo")
-        self._wait_time = int(said.get("wait_time", 20))
-        self._size = int(said.get("max_message_size", 256 * 1024))
+        self._name = queue_name(options.get("prefix", "taskqueue_"), queue)
+        self._fifo = self._name.endswith(FIFO)
+        self._wait_time = int(options.get("wait_time", 20))
+        self._size = int(options.get("max_message_size", 256 * 1024))
         self.capabilities = Capabilities(
             durable=True,
             shared=True,
@@ -51,16 +71,23 @@ class SqsQueueBroker:
             once=False,
             exact=False,
             ordered=False,
+            groups=self._fifo,
+            dead_letters=bool(options.get("dead_letter_queue")),
             any_name=False,
             max_batch=BATCH,
             max_delay=NO_DELAY if self._fifo else MAX_DELAY,
+            # In a group what is put off must stay where it is.
+            max_release=None if self._fifo else MAX_DELAY,
             max_body=largest_body(self._size),
-            keeps=float(said.get("repush_after", RETENTION / 2)),
+            keeps=float(options.get("repush_after", RETENTION / 2)),
         )
-        self._calls = Calls(self._name, region=region, endpoint=said.get("endpoint_url"))
-        self._address = Address(self._calls, self._name, said, size=self._size)
-        self._poll = LongPoll(self._receive_waiting, self._give_back)
-        self._held = Held()
+        self._opened = partial(
+            Calls, region=region, endpoint=options.get("endpoint_url"), create=options.get("create", True)
+        )
+        self._calls = self._opened(self._name)
+        self._address = Address(self._calls, self._name, options, size=self._size)
+        self._poll = LongPoll(self._receive_waiting, self.release)
+        self._held = Held(longest_lease)
 
     @classmethod
     def open(cls, store: Store, queue: str, *, owner: str | None = None) -> Self:
@@ -75,19 +102,17 @@ class SqsQueueBroker:
     def initialize(self) -> None:
         self._address.initialize()
 
-    def _url(self) -> str:
-        return self._address.url
-
     # Messages
 
     def push(self, messages: Sequence[Message]) -> None:
         refuse_too_large(self.queue, messages, self.capabilities.max_body)
+        _ = self._address.url  # where nothing is pushed too: whether the queue can be had at all
         self._send([posted(message, alone=message.alone) for message in messages])
 
     def _send(self, messages: Sequence[Posted]) -> None:
         for batch in batches(messages, self._size):
             entries = [self._entry(one) for one in batch]
-            done = self._calls.batch("send_message_batch", self._url(), entries)
+            done = self._address.batch("send_message_batch", entries)
             if len(done) < len(batch):
                 raise BrokerUnavailable(
                     f"SQS queue {self._name!r} refused {len(batch) - len(done)} of {len(batch)} messages; look at its "
@@ -98,7 +123,7 @@ class SqsQueueBroker:
         entry = {"MessageBody": one.text, "MessageAttributes": one.attributes()}
         if self._fifo:
             # A message that is pushed again must arrive again: the task log tells twins apart, not SQS.
-            return entry | {"MessageGroupId": one.message.id, "MessageDeduplicationId": new_id()}
+            return entry | {"MessageGroupId": group_id(one.message), "MessageDeduplicationId": new_id()}
         return entry | {"DelaySeconds": min(MAX_DELAY, math.ceil(one.message.delay))}
 
     def pop(self, *, limit: int, lease: float) -> list[Delivery]:
@@ -117,19 +142,16 @@ class SqsQueueBroker:
         return [one for one in arrived if one.receipt in kept]
 
     def _alone_by_itself(self, taken: list[Delivery]) -> list[Delivery]:
-        first = next((one for one in taken if one.alone), None)
-        if first is None or len(taken) == 1:
-            return taken
-        kept = [first] if taken[0] is first else [one for one in taken if not one.alone]
-        self.release([one for one in taken if one not in kept])
+        kept = by_itself(taken)
+        if len(kept) < len(taken):
+            self.release([one for one in taken if one not in kept])
         return kept
 
     def _receive(self, number: int, lease: float, *, wait: int = 0) -> list[Delivery]:
         sent, seconds = time.monotonic(), _whole(lease)
-        answer = self._calls.call(
+        answer = self._address.call(
             "receive_message",
             waiting=wait,
-            QueueUrl=self._url(),
             MaxNumberOfMessages=number,
             VisibilityTimeout=seconds,
             WaitTimeSeconds=wait,
@@ -174,9 +196,6 @@ class SqsQueueBroker:
         self.ack(deliveries)
         return ours
 
-    def _give_back(self, deliveries: Sequence[Delivery]) -> None:
-        self.release(deliveries)
-
     def _at_ours(
         self, deliveries: Sequence[Delivery], call: str, said: Mapping[str, Any], *, until: float | None = None
     ) -> set[str]:
@@ -186,13 +205,22 @@ class SqsQueueBroker:
         for start in range(0, len(ours), BATCH):
             batch = ours[start : start + BATCH]
             entries = [{"ReceiptHandle": lease.delivery.receipt, **said} for lease in batch]
-            places = self._calls.batch(call, self._url(), entries)
+            places = self._address.batch(call, entries)
             done |= {batch[place].delivery.receipt for place in places}
             self._held.note(batch, places, until=until)
         return done
 
     def recover(self, owners: Sequence[str] = ()) -> list[Lost]:
         return []
+
+    def reveal(self, receipts: Sequence[str]) -> None:
+        for start in range(0, len(receipts), BATCH):
+            shown = [{"ReceiptHandle": one, "VisibilityTimeout": 0} for one in receipts[start : start + BATCH]]
+            self._address.batch("change_message_visibility_batch", shown)
+
+    def dead_letters(self) -> SqsDeadLetters:
+        name = self._address.dead_letters
+        return SqsDeadLetters(self._opened(name), name, wait=min(1, self._wait_time))
 
     # Looking
 
@@ -208,10 +236,7 @@ class SqsQueueBroker:
         return self._poll.ready
 
     def depth(self) -> Depth:
-        prefix = "ApproximateNumberOfMessages"
-        found = self._address.attributes(prefix, f"{prefix}Delayed", f"{prefix}NotVisible")
-        numbers = [int(found.get(prefix + kind, 0)) for kind in ("", "Delayed", "NotVisible")]
-        return Depth(numbers[0], numbers[1], numbers[2], approximate=True)
+        return self._address.depth()
 
     def due_in(self) -> float | None:
         return None

@@ -17,16 +17,19 @@ from taskqueue.errors import BrokerUnavailable, ConfigurationError, TaskQueueErr
 CONNECT, ANSWER = 3, 5
 #: how often what failed in a batch is sent again, and the first pause before that in seconds
 AGAIN, PAUSE = 4, 0.1
+_ABOUT_WHAT_IS_HELD = ("delete_message_batch", "change_message_visibility_batch")
 _CREDENTIALS = (
     "give the process credentials as boto3 finds them: AWS_ACCESS_KEY_ID and "
     "AWS_SECRET_ACCESS_KEY, a profile, or a role"
 )
 _GONE = ("AWS.SimpleQueueService.NonExistentQueue", "QueueDoesNotExist")
+_JUST_DELETED = ("AWS.SimpleQueueService.QueueDeletedRecently", "QueueDeletedRecently")
 _DENIED = ("AccessDenied", "AccessDeniedException", "KMS.AccessDeniedException", "AuthorizationError")
 _UNKNOWN = (
     "InvalidClientTokenId",
     "UnrecognizedClientException",
     "SignatureDoesNotMatch",
+    "InvalidSignatureException",
     "InvalidAccessKeyId",
     "InvalidSecurity",
     "IncompleteSignature",
@@ -38,8 +41,9 @@ _UNKNOWN = (
 class Calls:
     """One queue's calls. Safe in threads and after a fork: each process makes its own client."""
 
-    def __init__(self, queue: str, *, region: str, endpoint: str | None) -> None:
-        self._queue, self._region, self._endpoint = queue, region, endpoint
+    def __init__(self, queue: str, *, region: str, endpoint: str | None, create: bool) -> None:
+        self._queue, self._region, self._endpoint, self._create = queue, region, endpoint, create
+        self._worked = set[str]()
         self._lock = threading.Lock()
         self._clients: dict[tuple[int, int], Any] = {}
 
@@ -52,6 +56,7 @@ class Calls:
 
         try:
             answer: Mapping[str, Any] = getattr(self._client(waiting), name)(**parameters)
+            self._worked.add(name)
         except botocore.exceptions.ClientError as error:
             code = str(error.response.get("Error", {}).get("Code", ""))
             raise self._refusal(name, code) from error
@@ -112,18 +117,29 @@ class Calls:
 
     def _refusal(self, name: str, code: str) -> TaskQueueError:
         if code in _GONE:
-            return QueueMissing(
-                f"{self._where()} does not exist; `taskqueue init` or a starting worker creates it (at AWS not within "
-                "60 s of its deletion)"
+            then = (
+                "it is made at the next try" if self._create else "make it, or set create = true in its broker's table"
+            )
+            return QueueMissing(f"{self._where()} does not exist; {then}")
+        if code in _JUST_DELETED:
+            return BrokerUnavailable(
+                f"{self._where()} was deleted less than 60 s ago, and AWS makes it anew only after that; "
+                "it is tried again"
             )
         if code in _DENIED:
             action = "sqs:" + "".join(word.title() for word in name.removesuffix("_batch").split("_"))
-            return ConfigurationError(f"{self._where()}: access denied; allow {action} to these credentials")
+            return self._hopeless(name, f"access denied; allow {action} to these credentials")
         if code in _UNKNOWN:
-            return ConfigurationError(f"{self._where()}: AWS does not accept the credentials ({code}); {_CREDENTIALS}")
+            said = f"AWS does not accept the credentials ({code}); look at the region in the url, and {_CREDENTIALS}"
+            return self._hopeless(name, said)
         if code in ("ExpiredToken", "ExpiredTokenException", "RequestExpired"):
             return BrokerUnavailable(f"{self._where()}: the credentials have expired ({code}); renew them")
         return BrokerUnavailable(f"{self._where()}: {name} was refused ({code or 'no code'}); it is tried again")
+
+    def _hopeless(self, name: str, said: str) -> TaskQueueError:
+        """What must be put right by a person. Who holds something, or worked before, waits for that (P15)."""
+        kind = BrokerUnavailable if name in _ABOUT_WHAT_IS_HELD or name in self._worked else ConfigurationError
+        return kind(f"{self._where()}: {said}")
 
     def _failure(self, error: Exception) -> TaskQueueError:
         kind = type(error).__name__

@@ -25,7 +25,8 @@ class Lease(msgspec.Struct):
 class Held:
     """The leases of one handle. Safe in threads."""
 
-    def __init__(self) -> None:
+    def __init__(self, longest: float = LONGEST_LEASE) -> None:
+        self._longest = longest
         self._lock = threading.Lock()
         self._leases: dict[str, Lease] = {}
 
@@ -45,12 +46,12 @@ class Held:
 
     def young(self, deliveries: Iterable[Delivery], *, until: float) -> list[Delivery]:
         """Those of ours that SQS would hide until then: what comes to the twelve hours is handed over."""
-        return [one.delivery for one in self.ours(deliveries) if until <= one.received + LONGEST_LEASE]
+        return [one.delivery for one in self.ours(deliveries) if until <= one.received + self._longest]
 
     def time_left(self, deliveries: Iterable[Delivery]) -> int:
         """For how long SQS would hide all of these, in seconds."""
         now = time.monotonic()
-        return int(LONGEST_LEASE - 1 - now + min((one.received for one in self.ours(deliveries)), default=now))
+        return int(self._longest - 1 - now + min((one.received for one in self.ours(deliveries)), default=now))
 
     def note(self, leases: Sequence[Lease], done: set[int], *, until: float | None) -> None:
         """Those at the places `done` are ours until then (None: not any more), the others not at all."""

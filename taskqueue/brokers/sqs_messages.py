@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import hashlib
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -17,7 +18,10 @@ from taskqueue.message import DEFAULT_PRIORITY, HIGHEST, LOWEST, Delivery, Messa
 ATTRIBUTES = 2048
 #: entries in one call
 BATCH = 10
+#: how the names of queues end that keep groups in order
+FIFO = ".fifo"
 _LONGEST_NAME = 80
+_GROUP = re.compile(r"[\x21-\x7e]{1,128}")
 _NAME = re.compile(r"[A-Za-z0-9_-]+(\.fifo)?")
 #: characters that SQS refuses
 _REFUSED = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -63,6 +67,15 @@ def queue_name(prefix: str, queue: str) -> str:
     return name
 
 
+def group_id(message: Message) -> str:
+    """Its group as SQS takes it. A message that belongs to none has one of its own, and so no order."""
+    if message.group is None:
+        return message.id
+    if _GROUP.fullmatch(message.group):
+        return message.group
+    return hashlib.sha256(message.group.encode()).hexdigest()
+
+
 def posted(message: Message, *, alone: bool = False) -> Posted:
     """How that message is sent: our own are text, whatever else there may be goes as base64."""
     try:
@@ -84,6 +97,14 @@ def batches(messages: Sequence[Posted], most: int) -> Iterator[list[Posted]]:
         batch.append(one)
     if batch:
         yield batch
+
+
+def by_itself(taken: list[Delivery]) -> list[Delivery]:
+    """Those of a batch that may go on together: what must be leased singly comes by itself."""
+    first = next((one for one in taken if one.alone), None)
+    if first is None or len(taken) == 1:
+        return taken
+    return [first] if taken[0] is first else [one for one in taken if not one.alone]
 
 
 def delivery(received: Mapping[str, Any]) -> Delivery:

@@ -19,7 +19,7 @@ from taskqueue.message import Delivery
 class LongPoll:
     """`receive` waits up to so many seconds for messages; `give_back` makes them visible again."""
 
-    def __init__(self, receive: Callable[[int], list[Delivery]], give_back: Callable[[list[Delivery]], None]) -> None:
+    def __init__(self, receive: Callable[[int], list[Delivery]], give_back: Callable[[list[Delivery]], object]) -> None:
         self._receive, self._give_back = receive, give_back
         self._lock = threading.Lock()
         self._buffer: list[Delivery] = []

@@ -47,6 +47,7 @@ def _one_id(_context: click.Context, _parameter: click.Parameter, value: str | N
         ('taskqueue enqueue shop.tasks:mail \'to:=["ann", "bob"]\'', ":= is JSON"),
         ('taskqueue enqueue shop.tasks:mail --json \'{"to": "ann"}\'', "all arguments as JSON"),
         ("taskqueue enqueue shop.tasks:mail to=ann --delay 10m", "start in ten minutes"),
+        ("taskqueue enqueue shop.tasks:mail to=ann --key order-9", "once, however often it is said"),
         ("taskqueue enqueue shop.tasks:mail to=ann --wait", "wait for its report; exit code 1 if it failed"),
         ("taskqueue enqueue shop.tasks:mail to=ann --wait 30s", "wait no longer than that"),
     ),
@@ -60,6 +61,12 @@ def _one_id(_context: click.Context, _parameter: click.Parameter, value: str | N
 @click.option("--timeout", metavar="DURATION", type=Duration(), help="It is interrupted after so long.")
 @click.option("--owner", metavar="TEXT", help="Whose task it is.")
 @click.option("--label", metavar="TEXT", help="A name for people.")
+@click.option(
+    "--group", metavar="TEXT", help="After those of the same group, one at a time; not every queue has groups."
+)
+@click.option(
+    "--key", metavar="TEXT", help="Enqueue nothing if the queue's log has a task of that key; its id is printed."
+)
 @click.option("--id", metavar="UUID", callback=_one_id, help="Its id: repeated, nothing is enqueued twice.")
 @click.option("--by-name", is_flag=True, help="Its code is not here: enqueue it unchecked, for workers that have it.")
 @click.option(

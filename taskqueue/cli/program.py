@@ -22,6 +22,7 @@ COMMANDS = {
     "queues": (f"{_PACKAGE}.queues:command", "How full the queues are; pause and resume them."),
     "log": (f"{_PACKAGE}.log:command", "What became of tasks: list, show, why, cancel, retry, ..."),
     "stuck": (f"{_PACKAGE}.stuck:command", "Tasks that nobody works on any more; bring them back."),
+    "move": (f"{_PACKAGE}.move:command", "Move a queue's messages to another broker."),
     "doctor": (f"{_PACKAGE}.doctor:command", "What is wrong, and what to do about it."),
     "keeper": (f"{_PACKAGE}.keeper:command", "Do the chores: give back, push, purge."),
     "demo": ("taskqueue.demo.cli:command", "See it work on the files of a folder."),

@@ -73,6 +73,8 @@ def command(context: click.Context, *, as_json: bool) -> None:
         terminal.json([_plain(state) for state in states])
     else:
         terminal.table(COLUMNS, map(_row, states), right=COLUMNS[1:6], wide=("Store",))
+        if terminal.at_terminal() and any(state.approximate for state in states):
+            terminal.note("~: about, as far as its service knows")
 
 
 @click.command("pause", cls=Command, examples=(("taskqueue queues pause mail", "on all hosts"),))
@@ -124,7 +126,7 @@ def state_of(app: App, queue: Queue) -> State:
 def oldest_waiting(app: App, queue: Queue) -> float | None:
     """How long the oldest task that is due has waited, in seconds; None if none waits among the first 50."""
     now = app.clock.micros()
-    page = app.dispatcher.task_log.search(queue=queue.name, status=Status.ENQUEUED, descending=False)
+    page = app.task_log.search(queue=queue.name, status=Status.ENQUEUED, descending=False)
     since = [entry.due_at or entry.created_at for entry in page.entries]
     return max(((now - at) / 1e6 for at in since if at <= now), default=None)
 

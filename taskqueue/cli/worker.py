@@ -60,8 +60,11 @@ def command(
     app = session.app
     _show_others_the_way(app)
     app.import_modules()
+    from taskqueue.limits import worker_limits
+
     names = list(queues) or _queues_of_workers(app)
-    limits = app.limits(
+    limits = worker_limits(
+        app.settings,
         names,
         tasks=1 if flags["once"] else limit,
         seconds=seconds,

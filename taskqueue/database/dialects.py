@@ -8,7 +8,8 @@ from __future__ import annotations
 import abc
 import enum
 import importlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import msgspec
@@ -56,8 +57,10 @@ class Dialect(abc.ABC):
     one_writer = False
     #: an INSERT may return what a DELETE of the same statement took out
     moves_in_one = False
-    #: an INSERT that passes over rows counts only those that it stored
+    #: `insert_new` counts only the rows that it stored
     counts_new = True
+    #: statements that define tables commit by themselves, so that an earlier init may have come half way
+    commits_tables = False
     #: largest body of a message in bytes
     max_body = 16 * 1024 * 1024
     #: how producers wake idle workers
@@ -90,9 +93,9 @@ class Dialect(abc.ABC):
     def lease_now(self, connection: sa.Connection) -> int:
         """The clock that leases are judged by (P20): microseconds from some fixed point."""
 
-    @abc.abstractmethod
     def due_now(self, connection: sa.Connection) -> int:
-        """The clock that delays are judged by (P20): microseconds from some fixed point."""
+        """The clock that delays are judged by (P20): microseconds from some fixed point. The same, if there is one."""
+        return self.lease_now(connection)
 
     @abc.abstractmethod
     def reserve_ids(self, transaction: Transaction, n: int) -> int:
@@ -110,8 +113,29 @@ class Dialect(abc.ABC):
         """A column of bytes that are UTF-8, as text."""
         return sa.cast(column, sa.Text)
 
-    def prepare(self, transaction: Transaction) -> None:  # noqa: B027  most need not
-        """Before tables are created or upgraded in this transaction: hold off others who want the same."""
+    def create_reader(self) -> sa.Engine:
+        """A new engine to look by: whoever looks creates nothing, whatever is there."""
+        return self.create_engine()
+
+    @contextmanager
+    def reader(self) -> Iterator[sa.Connection]:
+        """A connection of that engine, which is closed with it."""
+        engine = self.create_reader()
+        try:
+            with engine.connect() as connection:
+                yield connection
+        finally:
+            engine.dispose()
+
+    def prepare(self, transaction: Transaction, *, timeout: float) -> None:  # noqa: B027  most need not
+        """Before tables are created or upgraded in this transaction: hold off others who want the same.
+
+        No lock is waited for longer than `timeout` seconds: whoever comes after would wait behind us.
+        """
+
+    def preparation(self, *, timeout: float) -> list[str]:
+        """The same as statements that are run by hand."""
+        return []
 
     @abc.abstractmethod
     def diagnose(self, error: BaseException) -> Diagnosis:

@@ -128,11 +128,20 @@ class Database:
                     raise
             threading.Event().wait(random.uniform(0.001, 0.02))
 
-    def initialize(self) -> None:
-        """Create or upgrade our tables and touch nothing else (P17). Raises SchemaMismatch if they are too new."""
+    def initialize(self, *, lock_timeout: float | None = None) -> None:
+        """Create or upgrade our tables and touch nothing else (P17). Raises SchemaMismatch if they are too new.
+
+        A lock is waited for `lock_timeout` seconds (`timeout`), then StoreBusy is raised.
+        """
         with SHIELD():
             self._process.ready = False
-            self._prepared(upgrading=True)
+            self._prepared(upgrading=True, timeout=lock_timeout)
+
+    @contextmanager
+    def look(self) -> Iterator[sa.Connection]:
+        """A connection to look at what there is, our tables or none: nothing is created and nothing checked."""
+        with SHIELD(), self._failures.translated(), self.dialect.reader() as connection:
+            yield connection
 
     def warm(self) -> None:
         """Import and make what can be shared by processes that are forked later. Connects to nothing."""
@@ -147,10 +156,10 @@ class Database:
     # Steps
 
     @contextmanager
-    def _own_step(self, process: Process) -> Iterator[Transaction]:
+    def _own_step(self, process: Process, *, timeout: float | None = None) -> Iterator[Transaction]:
         thread, pid = threading.get_ident(), process.pid
         with self._connection(process) as connection:
-            self.dialect.begin(connection, timeout=self.timeout)
+            self.dialect.begin(connection, timeout=timeout or self.timeout)
             try:
                 transaction = process.open[thread] = Transaction(connection, self.tables)
                 yield transaction
@@ -204,29 +213,30 @@ class Database:
             process.ready = False
             raise
 
-    def _prepared(self, *, upgrading: bool = False) -> Process:
+    def _prepared(self, *, upgrading: bool = False, timeout: float | None = None) -> Process:
         """This process' part, once the tables are known to be there and to fit."""
         process = self._process
         if not process.ready:
             with process.lock:
                 if not process.ready:
-                    self._prepare(process, upgrading=upgrading or self.dialect.initializes_itself)
+                    self._prepare(process, upgrading=upgrading, timeout=timeout or self.timeout)
                     process.ready = self._failures.worked = True
         return process
 
-    def _prepare(self, process: Process, *, upgrading: bool) -> None:
+    def _prepare(self, process: Process, *, upgrading: bool, timeout: float) -> None:
+        half, upgrading = self.dialect.commits_tables, upgrading or self.dialect.initializes_itself
         if upgrading and not self.dialect.initializes_itself:
             # Looked at only when it is our turn: what another one is about to create is half there.
-            with self._own_step(process) as transaction:
-                self.dialect.prepare(transaction)
-                upgrade.upgrade(transaction.connection, self.tables, self.name)
+            with self._own_step(process, timeout=timeout) as transaction:
+                self.dialect.prepare(transaction, timeout=timeout)
+                upgrade.upgrade(transaction.connection, self.tables, self.name, half=half)
         with self._connection(process) as connection:
-            outdated = upgrade.is_outdated(connection, self.tables, self.name)
+            outdated = upgrade.is_outdated(connection, self.tables, self.name, half=half)
             stale = not outdated and self.dialect.is_stale(connection)
         if outdated and not upgrading:
             raise upgrade.too_old(self.name)
         if outdated or stale:
-            with self._own_step(process) as transaction:
+            with self._own_step(process, timeout=timeout) as transaction:
                 if outdated:
                     upgrade.upgrade(transaction.connection, self.tables, self.name)
                 self.dialect.revive(transaction)

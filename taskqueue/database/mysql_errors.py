@@ -6,6 +6,7 @@ from taskqueue.database.dialects import Diagnosis, Failure
 
 _AWAY = Failure.UNAVAILABLE, "does not answer; is the server running, and the address right?"
 _BROKEN = Failure.UNAVAILABLE, "the connection broke; try again"
+_NOT_READY = Failure.UNAVAILABLE, "the server takes no work now; is its cluster complete? It is tried again"
 _FULL = Failure.UNAVAILABLE, "the server's disk or table is full; free some space and try again"
 _READ_ONLY = Failure.UNAVAILABLE, "it is read-only, as a replica is; name the primary server"
 _CROWDED = Failure.UNAVAILABLE, "it has no connection left; raise max_connections"
@@ -15,6 +16,7 @@ _KNOWN = {
     1205: (Failure.BUSY, "others held a lock for longer than enqueue_timeout; end their transactions, or try again"),
     1213: (Failure.BUSY, "another transaction was in the way; try again"),
     1020: (Failure.BUSY, "another transaction was in the way; try again"),
+    3101: (Failure.BUSY, "another server of the group was in the way; try again"),
     2002: _AWAY,
     2003: _AWAY,
     2005: _AWAY,
@@ -28,6 +30,10 @@ _KNOWN = {
     2014: _BROKEN,
     2055: _BROKEN,
     4031: _BROKEN,
+    1047: _NOT_READY,
+    3032: _NOT_READY,
+    3100: _NOT_READY,
+    3168: _NOT_READY,
     1021: _FULL,
     1114: _FULL,
     1290: _READ_ONLY,
@@ -42,8 +48,14 @@ _KNOWN = {
     1045: _REFUSED,
     1698: _REFUSED,
     1251: _REFUSED,
+    1130: _REFUSED,
+    1820: _REFUSED,
+    1862: _REFUSED,
+    2059: _REFUSED,
+    1665: (Failure.MISCONFIGURED, "it logs statements for its replicas; set binlog_format to ROW or MIXED"),
     1044: _FORBIDDEN,
     1142: _FORBIDDEN,
+    1227: _FORBIDDEN,
 }
 
 

@@ -6,38 +6,40 @@ Reads go without a transaction of their own, each in one round trip. Behind PgBo
 
 from __future__ import annotations
 
-import select
-import weakref
+import contextlib
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
-from sqlalchemy.exc import InvalidatePoolError
 
 from taskqueue.clock import Clock
-from taskqueue.database.dialects import NO_OPTIONS, Diagnosis, Dialect, driver
+from taskqueue.database.dialects import NO_OPTIONS, Diagnosis, driver
 from taskqueue.database.notify import NotifyWakeup
+from taskqueue.database.pooler import WHAT, is_shared
 from taskqueue.database.postgresql_errors import diagnose, is_replica
 from taskqueue.database.schema import Tables
+from taskqueue.database.server import ServerDialect
 from taskqueue.database.transaction import Transaction
 from taskqueue.database.wakeup import PolledWakeup, Wakeup
 from taskqueue.errors import ConfigurationError
+from taskqueue.masking import mask_url
 
 if TYPE_CHECKING:
     import psycopg
 
 OLDEST = 14
-#: ids in one step of the sequence: as many messages as one call may push
-BLOCK = 1 << 20
 #: seconds for one read, which may be a search through a long log
 PATIENCE = 60.0
 
 
-class PostgresqlDialect(Dialect):
-    """A server. Idle workers listen on one more connection a process."""
+class PostgresqlDialect(ServerDialect):
+    """Idle workers listen on one more connection a process."""
 
     names = ("postgresql",)
+    driver_name = "psycopg"
+    scheme = "postgresql+psycopg"
+    which = "SELECT current_database()::text, pg_postmaster_start_time()::text, current_setting('port')"
     moves_in_one = True
 
     def __init__(
@@ -47,44 +49,30 @@ class PostgresqlDialect(Dialect):
         if url.drivername not in ("postgresql", "postgresql+psycopg"):
             raise ConfigurationError(f"{url.render_as_string()}: use psycopg 3, postgresql+psycopg://...")
         self._psycopg = driver("psycopg", extra="postgresql", url=url)
-        direct, listens = options.get("direct_url"), options.get("listen", True)
+        self._direct: str | None = options.get("direct_url")
+        listens = options.get("listen", True)
         # A pooler gives each transaction any session: then statements are not prepared, and settings not kept.
-        self._pooled = bool(direct) or not listens
+        self._pooled = bool(self._direct) or not listens
+        self._examined = False
         self.wakeup: Wakeup = PolledWakeup()
         if listens:
-            self.wakeup = NotifyWakeup(self._channel(), lambda: self.connect(direct))
+            self.wakeup = NotifyWakeup(self._channel(), lambda: self.connect(self._direct))
         schema = tables.metadata.schema
         self._sequence = sa.Sequence(f"{tables.prefix}message_id", schema=schema)
         self._reserve = sa.select(self._sequence.next_value())
         micros = sa.func.floor(sa.func.extract("epoch", sa.func.clock_timestamp()) * 1_000_000)
         self._now = sa.select(sa.cast(micros, sa.BigInteger))
-        self._known: weakref.WeakSet[sa.Engine] = weakref.WeakSet()
 
     # Connections
-
-    def create_engine(self) -> sa.Engine:
-        engine = sa.create_engine(
-            self.url.set(drivername="postgresql+psycopg"),
-            isolation_level="AUTOCOMMIT",
-            use_native_hstore=False,
-            connect_args=self._arguments(),
-            pool_size=5,
-            max_overflow=-1,
-            pool_use_lifo=True,
-        )
-        sa.event.listen(engine, "connect", self._connected)
-        sa.event.listen(engine, "checkout", _checked_out)
-        sa.event.listen(engine, "handle_error", _failed)
-        return engine
 
     def connect(self, direct_url: str | None = None) -> psycopg.Connection[Any]:
         """A connection beside the pool; by `direct_url` past a pooler."""
         url = sa.make_url(direct_url) if direct_url else self.url
         text = url.set(drivername="postgresql").render_as_string(hide_password=False)
-        connection: psycopg.Connection[Any] = self._psycopg.connect(text, autocommit=True, **self._arguments())
+        connection: psycopg.Connection[Any] = self._psycopg.connect(text, autocommit=True, **self.arguments())
         return connection
 
-    def _arguments(self) -> dict[str, Any]:
+    def arguments(self) -> dict[str, Any]:
         found: dict[str, Any] = {
             "connect_timeout": max(2, round(self.timeout)),  # libpq takes 1 for 2
             "tcp_user_timeout": int(self.timeout * 1000),
@@ -99,18 +87,52 @@ class PostgresqlDialect(Dialect):
             return found | {"prepare_threshold": None}
         return found
 
-    def _connected(self, raw: psycopg.Connection[Any], _: object) -> None:
+    def connected(self, raw: psycopg.Connection[Any]) -> None:
+        self._refuse_old(raw)
+        if not self._examined:
+            self._refuse_shared(raw)
+            self._examined = True
+        if not self._pooled:
+            with raw.cursor() as cursor:
+                cursor.execute(f"SET statement_timeout = {PATIENCE * 1000:.0f}".encode())
+            if not raw.autocommit:
+                raw.commit()
+
+    def descriptor(self, raw: psycopg.Connection[Any]) -> int:
+        return raw.fileno()
+
+    def commits_by_itself(self, raw: psycopg.Connection[Any]) -> bool:
+        return raw.autocommit
+
+    def is_replica(self, error: BaseException) -> bool:
+        return is_replica(error)
+
+    def _refuse_old(self, raw: psycopg.Connection[Any]) -> None:
         if raw.info.server_version // 10_000 < OLDEST:
             version = raw.info.parameter_status("server_version")
             raise ConfigurationError(
                 f"{self.url.render_as_string()}: PostgreSQL {version} is too old; "
                 f"upgrade the server to {OLDEST} or newer"
             )
-        if not self._pooled:
-            with raw.cursor() as cursor:
-                cursor.execute(f"SET statement_timeout = {PATIENCE * 1000:.0f}".encode())
-            if not raw.autocommit:
-                raw.commit()
+
+    def _refuse_shared(self, raw: psycopg.Connection[Any]) -> None:
+        """What a session must keep would be lost without a word."""
+        if not self._pooled and is_shared(raw, self.connect):
+            raise ConfigurationError(
+                f"{self.url.render_as_string()}: {WHAT}: LISTEN hears nothing and prepared statements fail; "
+                "set listen = false beside the url, or direct_url to the server itself"
+            )
+        if self._direct and self._direct_is_shared():
+            raise ConfigurationError(
+                f"direct_url {mask_url(self._direct)}: {WHAT}: LISTEN hears nothing; "
+                "let direct_url lead to the server itself, or set listen = false instead"
+            )
+
+    def _direct_is_shared(self) -> bool:
+        # Where it does not answer, idle workers look ever so often until it does.
+        with contextlib.suppress(self._psycopg.Error), self.connect(self._direct) as direct:
+            return is_shared(direct, lambda: self.connect(self._direct))
+        return False
 
     # Transactions
 
@@ -121,31 +143,24 @@ class PostgresqlDialect(Dialect):
         # Several in one text travel as one.
         connection.exec_driver_sql(f"BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; {limits}")
 
-    def enter(self, connection: sa.Connection) -> None:
-        raw: Any = connection.connection.driver_connection
-        if raw.autocommit:
-            raise ConfigurationError(
-                f"{self.url.render_as_string()}: the connection given is in autocommit mode: nothing to join"
-            )
-
-    def same_database(self, connection: sa.Connection) -> bool:
-        if connection.dialect.name != "postgresql" or connection.dialect.driver != "psycopg":
-            return False
-        if connection.engine not in self._known:
-            with self.connect() as own:
-                ours = own.execute(_WHICH).fetchone()
-            if ours is None or tuple(connection.exec_driver_sql(_WHICH).one()) != tuple(ours):
-                return False
-            self._known.add(connection.engine)
-        return True
-
-    def prepare(self, transaction: Transaction) -> None:
+    def prepare(self, transaction: Transaction, *, timeout: float) -> None:
         execute = transaction.connection.exec_driver_sql
+        execute(f"SET LOCAL lock_timeout = {_milliseconds(timeout)}")
         execute("SET LOCAL statement_timeout = 0")  # an index on a long table takes its time
         transaction.execute(sa.select(sa.func.pg_advisory_xact_lock(sa.func.hashtext(self._channel()))))
         schema = self.tables.metadata.schema
         if schema and not sa.inspect(transaction.connection).has_schema(schema):
             transaction.execute(sa.schema.CreateSchema(schema))
+
+    def preparation(self, *, timeout: float) -> list[str]:
+        said = [
+            f"SET LOCAL lock_timeout = {_milliseconds(timeout)}",
+            "SET LOCAL statement_timeout = 0",
+            f"SELECT pg_advisory_xact_lock(hashtext('{self._channel()}'))",
+        ]
+        if schema := self.tables.metadata.schema:
+            said.append('CREATE SCHEMA IF NOT EXISTS "{}"'.format(schema.replace('"', '""')))
+        return said
 
     # Clocks and statements
 
@@ -153,13 +168,8 @@ class PostgresqlDialect(Dialect):
         now: int = connection.execute(self._now).scalar_one()
         return now
 
-    def due_now(self, connection: sa.Connection) -> int:
-        return self.lease_now(connection)
-
-    def reserve_ids(self, transaction: Transaction, n: int) -> int:
-        if n > BLOCK:
-            raise ValueError(f"{n:,} messages at once; push at most {BLOCK:,}")
-        return int(transaction.execute(self._reserve).scalar_one()) * BLOCK
+    def next_block(self, transaction: Transaction) -> int:
+        return int(transaction.execute(self._reserve).scalar_one())
 
     def ids_in(self, column: sa.ColumnElement[Any], bind: str) -> sa.ColumnElement[bool]:
         # Text and not the column's own type, which would cut off what is longer.
@@ -179,19 +189,5 @@ class PostgresqlDialect(Dialect):
         return f"{self.tables.prefix}{self.tables.metadata.schema or ''}"
 
 
-#: what no two databases of the world have in common
-_WHICH = "SELECT current_database()::text, pg_postmaster_start_time()::text, inet_server_port()::text"
-
-
-def _checked_out(raw: psycopg.Connection[Any], *_: object) -> None:
-    # A server that has ended this session has said so: something waits to be read where nothing was asked for.
-    poll = select.poll()
-    poll.register(raw.fileno(), select.POLLIN)
-    if poll.poll(0):
-        raise InvalidatePoolError
-
-
-def _failed(context: sa.ExceptionContext) -> None:
-    # After a failover the old server may live on as a replica: another connection leads to the new one.
-    if is_replica(context.original_exception):
-        context.is_disconnect = True
+def _milliseconds(seconds: float) -> int:
+    return max(1, int(seconds * 1000))  # 0 is for ever

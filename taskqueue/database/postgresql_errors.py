@@ -5,6 +5,10 @@ from __future__ import annotations
 from taskqueue.database.dialects import Diagnosis, Failure
 
 _AWAY = "does not answer; is the server running, and the address right?"
+_POOLER = (
+    "a pooler gives each transaction another session; set listen = false beside the url, or direct_url to the server "
+    "itself"
+)
 #: by SQLSTATE or its class: the kind, and what to do
 _STATES = {
     "40": (Failure.BUSY, "another transaction was in the way; try again"),
@@ -18,6 +22,8 @@ _STATES = {
     "25006": (Failure.UNAVAILABLE, "it is read-only, as a replica is; name the primary server"),
     "42P01": (Failure.UNPREPARED, "a table is missing; run `taskqueue init`"),
     "3F000": (Failure.MISCONFIGURED, "the schema is missing; run `taskqueue init`"),
+    "26000": (Failure.MISCONFIGURED, _POOLER),
+    "42P05": (Failure.MISCONFIGURED, _POOLER),
     "42501": (Failure.MISCONFIGURED, "this user may not do that; grant it the right"),
     "28": (Failure.MISCONFIGURED, "the server does not let this user in; check user and password"),
     "3D000": (Failure.MISCONFIGURED, "there is no such database; create it, or name another one"),
@@ -55,6 +61,8 @@ def is_replica(error: BaseException) -> bool:
 
 def _state(error: BaseException) -> str:
     state = getattr(error, "sqlstate", None)
+    if state == "0A000" and "during recovery" in str(error):
+        return "25006"  # a replica's answer to BEGIN READ WRITE
     if state:
         return str(state)
     _, fatal, text = str(error).partition("FATAL:")

@@ -95,6 +95,7 @@ class Process:
                 self._engine = self._create_engine()
                 sa.event.listen(self._engine, "connect", lambda raw, _: self._note(raw))
                 sa.event.listen(self._engine, "close", lambda raw, _: self._raw.discard(raw))
+                sa.event.listen(self._engine, "close_detached", self._raw.discard)
             return self._engine
 
     def _note(self, raw: Any) -> None:

@@ -114,6 +114,11 @@ class Tables:
             sa.Column("finished_at", TIME),
             sa.Column("relayed_at", TIME),
             sa.Column("unknown_since", TIME),
+            sa.Column("group_name", NAME),
+            #: its place in the line of its group, in the order in which the store took them
+            sa.Column("place", TIME),
+            sa.Column("unique_key", NAME),
+            sa.Column("alone", sa.SmallInteger, nullable=False, server_default="0"),
             sa.Column("progress", BYTES),
             sa.Column("payload", BYTES, nullable=False),
             sa.Column("report", BYTES),
@@ -123,7 +128,10 @@ class Tables:
         self._index("entry_name", e.name, e.id)
         self._index("entry_owner", e.owner, e.id, where=e.owner.is_not(None))
         self._index("entry_parent", e.parent_id, e.status, where=e.parent_id.is_not(None))
-        self._index("entry_unrelayed", e.id, where=e.relayed_at.is_(None))
+        # Not by id alone: what waits for years would be read again at each look for what is due.
+        self._index("entry_unrelayed", e.queue, e.relayed_at, e.due_at, e.id, where=e.relayed_at.is_(None))
+        self._index("entry_group", e.queue, e.group_name, e.status, e.place, where=e.group_name.is_not(None))
+        self._index("entry_key", e.queue, e.unique_key, where=e.unique_key.is_not(None), unique=True)
         self.attempt = self._table(
             "attempt",
             sa.Column("task_id", TEXT_ID, primary_key=True),
@@ -162,8 +170,10 @@ class Tables:
             mysql_collate="utf8mb4_bin",
         )
 
-    def _index(self, name: str, *columns: sa.Column[object], where: sa.ColumnElement[bool] | None = None) -> None:
-        sa.Index(f"ix_{self.prefix}{name}", *columns, sqlite_where=where, postgresql_where=where)
+    def _index(
+        self, name: str, *columns: sa.Column[object], where: sa.ColumnElement[bool] | None = None, unique: bool = False
+    ) -> None:
+        sa.Index(f"ix_{self.prefix}{name}", *columns, unique=unique, sqlite_where=where, postgresql_where=where)
 
 
 @cache

@@ -85,6 +85,10 @@ class SqliteDialect(Dialect):
         sa.event.listen(engine, "close", _closed)
         return engine
 
+    def create_reader(self) -> sa.Engine:
+        there = self.file.exists()
+        return sa.create_engine(f"sqlite:///file:{self.path}?mode=ro&uri=true" if there else "sqlite://")
+
     def _create(self) -> None:
         with _as_driver_error():
             create_database(self.path, again=self._opened)

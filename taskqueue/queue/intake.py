@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from msgspec.structs import replace
 
@@ -11,7 +11,14 @@ from taskqueue import codec
 from taskqueue.brokers.base import Broker
 from taskqueue.clock import Clock
 from taskqueue.database.engine import Database
-from taskqueue.errors import BrokerUnavailable, LeaseLost, MessageInvalid, MessageTooLarge, QueueFull
+from taskqueue.errors import (
+    BrokerUnavailable,
+    LeaseLost,
+    MessageInvalid,
+    MessageTooLarge,
+    QueueFull,
+    TaskQueueError,
+)
 from taskqueue.ids import is_id, new_id
 from taskqueue.message import Delivery, Message
 from taskqueue.queue.values import Limits, Parent
@@ -23,7 +30,7 @@ from taskqueue.tasklog.entry import Entry
 log = logging.getLogger(__name__)
 
 #: seconds between two looks for messages that may be lost
-LOOK_FOR_LOST = 60.0
+LOOK_FOR_LOST = 15.0
 
 
 class Intake:
@@ -63,23 +70,40 @@ class Intake:
         self, batch: Sequence[tuple[Entry, Message]], parent: Parent | None, *, joined: bool
     ) -> list[str]:
         self._refuse_when_full(len(batch))
+        # Nothing may leave before the application commits; the keeper pushes it then.
+        away = joined or not self._broker_answers()
         new = self._add([entry for entry, _ in batch], parent)
-        if joined:
-            return new  # nothing may leave before the application commits; the keeper pushes it then
         fresh = set(new)
-        try:
-            self._push([m for _, m in batch if m.id in fresh and not self.too_late(m.delay)])
-        except BrokerUnavailable as error:
-            # The task is enqueued: its entry says so, and the keeper pushes what was left behind.
-            log.warning("push failed, the keeper will repeat it", extra={"queue": self.name, "error": str(error)})
+        if not away:
+            self._push_if_possible([m for _, m in batch if m.id in fresh and not self.too_late(m.delay)])
         return new
+
+    def _broker_answers(self) -> bool:
+        """Whether to push at all. What can never work is refused here, before anything is stored."""
+        try:
+            self.broker.push([])
+        except BrokerUnavailable as error:
+            self._left_behind(error)
+            return False
+        return True
+
+    def _push_if_possible(self, messages: Sequence[Message]) -> None:
+        try:
+            self.push(messages)
+        except TaskQueueError as error:
+            # The task is enqueued: its entry says so, and the keeper pushes what was left behind.
+            self._left_behind(error)
+
+    def _left_behind(self, error: TaskQueueError) -> None:
+        log.warning("push failed, the keeper will repeat it", extra={"queue": self.name, "error": str(error)})
 
     def _add(self, entries: Sequence[Entry], parent: Parent | None) -> list[str]:
         if parent is not None and not self.task_log.adopt_child(parent.id, fence=parent.fence):
             raise LeaseLost(f"task {parent.id} is not this worker's any more: it may not create children")
         return self.task_log.add(entries)
 
-    def _push(self, messages: Sequence[Message]) -> None:
+    def push(self, messages: Sequence[Message]) -> None:
+        """Hand these to the broker, and note it in their entries; part of the thread's open transaction."""
         most = self.broker.capabilities.max_batch
         for start in range(0, len(messages), most):
             chunk = messages[start : start + most]
@@ -94,8 +118,15 @@ class Intake:
     def relay(self, *, older_than: float, limit: int = 500) -> int:
         """Push messages that their producers could not (P1), and those that may be lost; how many."""
         left = self.left_behind(older_than=older_than, limit=limit) + self._perhaps_lost(limit)
-        self._push([self._message_of(entry) for entry in left])
-        return len(left)
+        fitting = [entry for entry in left if len(entry.payload) <= self.broker.capabilities.max_body]
+        if len(fitting) < len(left):
+            # They came by a broker that takes more (P14: the others do not wait for them).
+            log.error(
+                "too large for this broker, left in the log",
+                extra={"queue": self.name, "tasks": len(left) - len(fitting)},
+            )
+        self.push([self.message_of(entry) for entry in sorted(fitting, key=_place)])
+        return len(fitting)
 
     def left_behind(self, *, older_than: float, limit: int) -> list[Entry]:
         """Entries whose message should be with the broker and is not."""
@@ -109,21 +140,25 @@ class Intake:
         if keeps is None or now < self._look_for_lost_at:
             return []
         self._look_for_lost_at = now + LOOK_FOR_LOST
-        before = self.clock.micros() - int(keeps * 1e6)
+        # What was sent to a queue that has been deleted since went with it.
+        before = max(self.clock.micros() - int(keeps * 1e6), self.broker.depth().since or 0)
         return self.task_log.unheard_of(before=before, limit=limit, queue=self.name)
 
-    def push_again(self, ids: Mapping[str, bool]) -> None:
-        """New messages for these tasks, if they are enqueued; `ids` says which must be leased singly."""
+    def push_again(self, ids: Sequence[str]) -> None:
+        """New messages for these tasks, if they are enqueued."""
         found = [entry for i in ids if (entry := self.task_log.get(i)) is not None]
         back = [entry for entry in found if entry.status is Status.ENQUEUED]
-        try:
-            self._push([replace(self._message_of(entry), alone=ids[entry.id]) for entry in back])
-        except BrokerUnavailable as error:
-            log.warning("push failed, the keeper will repeat it", extra={"queue": self.name, "error": str(error)})
+        self._push_if_possible([self.message_of(entry) for entry in back])
 
-    def _message_of(self, entry: Entry) -> Message:
-        wait = max(0.0, ((entry.due_at or 0) - self.clock.micros()) / 1e6)
-        return Message(entry.id, entry.payload, entry.priority, wait)
+    def message_of(self, entry: Entry) -> Message:
+        """The message of an entry that is enqueued, to be pushed now."""
+        return Message(
+            entry.id, entry.payload, entry.priority, self.wait_of(entry), alone=entry.alone, group=entry.group_name
+        )
+
+    def wait_of(self, entry: Entry) -> float:
+        """Seconds until that task is due."""
+        return max(0.0, ((entry.due_at or 0) - self.clock.micros()) / 1e6)
 
     def _refuse_too_large(self, batch: Sequence[tuple[Entry, Message]]) -> None:
         most = self.broker.capabilities.max_body
@@ -189,3 +224,8 @@ class Intake:
             finished_at=now,
             relayed_at=now,
         )
+
+
+def _place(entry: Entry) -> tuple[int, str]:
+    """The order in which those of a group must be pushed."""
+    return entry.place or 0, entry.id

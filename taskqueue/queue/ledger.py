@@ -22,10 +22,10 @@ from taskqueue.message import Delivery, Lost
 
 
 class Found(msgspec.Struct, frozen=True):
-    """A lease that ended, and whether its task must be leased singly from now on."""
+    """A lease that ended, and the receipt of its message."""
 
     lost: Lost
-    alone: bool
+    receipt: str
 
 
 class Ledger:
@@ -36,7 +36,11 @@ class Ledger:
         self._broker = broker
         #: a handle that pops in its own name is no worker, and nobody declares it dead
         self._own_name = broker.owner
+        #: a name that no queue has: a broker in this very database may have leases of the queue's own name
+        self._place = f"{broker.queue}/ledger"
         self._sql = Statements(database.tables, database.dialect)
+        lease = database.tables.lease.c
+        self._receipts = sa.select(lease.id, lease.body).where(database.dialect.ids_in(lease.id, "ids"))
         self._ids: dict[str, int] = {}
 
     def take(self, deliveries: Sequence[Delivery], *, lease: float) -> None:
@@ -62,7 +66,7 @@ class Ledger:
     def _row(self, delivery: Delivery, number: int, until: int) -> dict[str, Any]:
         return {
             "id": number,
-            "queue": self._broker.queue,
+            "queue": self._place,
             "lane": 2 * delivery.priority + 1,
             "task_id": delivery.id,
             "alone": int(delivery.alone),
@@ -105,22 +109,24 @@ class Ledger:
         with self.database.begin() as tx:
             incarnations.remove(self.database, owners)
             over = {"owners": list(owners), "now": self.database.dialect.lease_now(tx.connection)}
-            rows = tx.execute(self._sql.over, over | {"queue": self._broker.queue}).all()
+            rows = tx.execute(self._sql.over, over | {"queue": self._place}).all()
             suspects = {row.owner for row in rows if row.held > 1}
             if suspects:
                 tx.execute(self._sql.suspect, over | {"suspects": list(suspects)})
+            ids = {"ids": [row.id for row in rows]}
+            receipts = {row.id: row.body.decode() for row in tx.execute(self._receipts, ids)} if rows else {}
             if rows:
-                tx.execute(self._sql.end, {"ids": [row.id for row in rows]})
-        return [_found(row) for row in rows]
+                tx.execute(self._sql.end, ids)
+        return [_found(row, receipts[row.id]) for row in rows]
 
     def any_over(self) -> bool:
         """Whether a lease has ended; takes no lock."""
         with self.database.read() as connection:
             now = self.database.dialect.lease_now(connection)
-            over = {"queue": self._broker.queue, "owners": [], "now": now}
+            over = {"queue": self._place, "owners": [], "now": now}
             return connection.execute(self._sql.any_over, over).first() is not None
 
 
-def _found(row: sa.Row[Any]) -> Found:
+def _found(row: sa.Row[Any], receipt: str) -> Found:
     single = row.held == 1 and row.alone != SUSPECT
-    return Found(Lost(row.task_id, row.owner, single), alone=not single or row.alone > 0)
+    return Found(Lost(row.task_id, row.owner, single, alone=not single or row.alone > 0), receipt)

@@ -9,12 +9,12 @@ fence refuses, and not a lost report.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import nullcontext, suppress
-from typing import TypeVar
+from contextlib import suppress
+from typing import TypeVar, cast
 
 import msgspec
 
-from taskqueue.brokers.base import Broker
+from taskqueue.brokers.base import Broker, Revealing
 from taskqueue.clock import Clock, SystemClock
 from taskqueue.database.engine import Database
 from taskqueue.errors import BrokerUnavailable, ConfigurationError
@@ -22,10 +22,11 @@ from taskqueue.message import Delivery, Lost, Message
 from taskqueue.queue.intake import Intake
 from taskqueue.queue.ledger import Ledger
 from taskqueue.queue.records import Records
+from taskqueue.queue.sorting import Sorting
 from taskqueue.queue.values import Finished, Held, Limits, Parent, Turn
 from taskqueue.status import Status
 from taskqueue.tasklog.base import TaskLogBroker
-from taskqueue.tasklog.entry import Cause, Claim, Entry, Refusal
+from taskqueue.tasklog.entry import Cause, Claim, Entry
 
 T = TypeVar("T")
 
@@ -55,7 +56,8 @@ class Queue:
         self.log_database = log_database or database
         self.intake = Intake(broker, task_log, self.limits, database, clock or SystemClock())
         self._ledger = None if broker.capabilities.recovers else self._opened_ledger()
-        self._records = Records(task_log, self._ledger)
+        self._records = Records(task_log, self._ledger, self.intake.clock)
+        self._sorting = Sorting(self.intake, hints=self._ledger is not None)
 
     def _opened_ledger(self) -> Ledger:
         if self.log_database is None:
@@ -98,7 +100,7 @@ class Queue:
 
     def _finish(self, finished: Sequence[Finished]) -> set[str]:
         # Left to the outbox: what must wait for longer than a message can.
-        late = [f for f in finished if f.outcome.status is Status.ENQUEUED and self.intake.too_late(f.outcome.delay)]
+        late = [f for f in finished if f.outcome.status is Status.ENQUEUED and self._too_long(f.outcome.delay)]
         accepted = self._records.finish(finished, unpushed=late)
         ended = [f.delivery for f in finished if f.outcome.status is not Status.ENQUEUED or f in late]
         # A refused outcome's message is acknowledged too: the receipt says whether it is still ours.
@@ -108,6 +110,10 @@ class Queue:
             if f.outcome.status is Status.ENQUEUED and f not in late:
                 self.broker.release([f.delivery], delay=f.outcome.delay)
         return accepted
+
+    def _too_long(self, delay: float) -> bool:
+        most = self.broker.capabilities.max_release
+        return most is not None and delay > most
 
     def _claim(self, deliveries: Sequence[Delivery], worker: str, lease: float) -> list[Held]:
         try:
@@ -120,40 +126,16 @@ class Queue:
         held = [Held(d, claim) for d in deliveries if isinstance(claim := answers[d.id], Claim)]
         if len(held) == len(deliveries):
             return held if len(answers) == len(held) else self._without_twins(held)
-        refused = [d for d in deliveries if not isinstance(answers[d.id], Claim)]
-        return self._without_twins(held) + self._sort_out(refused, answers, worker, lease)
+        adopted = self._sorting.sort(deliveries, answers)
+        return self._without_twins(held) + (self._claim(adopted, worker, lease) if adopted else [])
 
     def _without_twins(self, held: Sequence[Held]) -> list[Held]:
         """One delivery a task: a second message of the same one is dropped (P2)."""
         first = {h.claim.id: h for h in reversed(held)}
         twins = [h.delivery for h in held if first[h.claim.id] is not h]
         if twins:
-            self._tidy(lambda: self.broker.ack(twins))
+            self._sorting.twins(twins)
         return [h for h in held if first[h.claim.id] is h]
-
-    def _sort_out(
-        self, refused: Sequence[Delivery], answers: Mapping[str, Claim | Refusal], worker: str, lease: float
-    ) -> list[Held]:
-        """Messages that no entry stands behind as it should: drop, hide or adopt them, never loop on them (P7, R7)."""
-        ended = [d for d in refused if answers[d.id] is Refusal.ENDED]
-        elsewhere = [d for d in refused if answers[d.id] is Refusal.HELD]
-        missing = [d for d in refused if answers[d.id] is Refusal.MISSING]
-        junk = [d for d in missing if not self.intake.adopt(d)]
-        if ended or junk:
-            self._tidy(lambda: self.broker.ack([*ended, *junk]))
-        if elsewhere and self.broker.capabilities.immediate:
-            # Nothing can be hidden there, and nothing is lost: the one that runs it holds the other message of it.
-            self.broker.ack(elsewhere)
-        elif elsewhere:
-            # Another worker runs it. Looked at again when that one's lease is over, whatever became of it.
-            self._tidy(lambda: self.broker.release(elsewhere, delay=self.limits.lease))
-        adopted = [d for d in missing if d not in junk]
-        return self._claim(adopted, worker, lease) if adopted else []
-
-    def _tidy(self, step: Callable[[], object]) -> None:
-        """Where messages are only hints, one that cannot be dropped now is dropped when it comes again."""
-        with suppress(BrokerUnavailable) if self._ledger is not None else nullcontext():
-            step()
 
     # Leases
 
@@ -196,8 +178,17 @@ class Queue:
         owners = list(dead)
         if self._ledger is None:
             return self._together(lambda: self._recover(self.broker.recover(owners), owners, running, excused=excused))
-        lost, back = self._records.recover(owners, lambda lost: self._recover(lost, owners, running, excused=excused))
-        self.intake.push_again(back)
+        lost, receipts = self._records.recover(
+            owners,
+            lambda lost: self._recover(lost, owners, running, excused=excused),
+            revealing=self.broker.capabilities.groups,
+        )
+        if receipts:
+            # Their messages keep their places. One that cannot be shown now comes when its lease there ends.
+            with suppress(BrokerUnavailable):
+                cast("Revealing", self.broker).reveal(receipts)
+        elif lost:
+            self.intake.push_again([one.id for one in lost])
         return lost
 
     def _recover(

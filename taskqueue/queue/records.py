@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
+from taskqueue.clock import Clock
 from taskqueue.message import Delivery, Lost
 from taskqueue.queue.ledger import Found, Ledger
 from taskqueue.queue.values import Finished, Held
@@ -12,24 +13,29 @@ from taskqueue.tasklog.base import TaskLogBroker
 from taskqueue.tasklog.entry import Cause, Claim, Refusal
 
 T = TypeVar("T")
+#: microseconds by which hosts' clocks may differ before a task is thought to be early
+SLACK = 500_000
 
 
 class Records:
     """The task log's side of each step of `Queue`. Without a ledger it is the task log alone."""
 
-    def __init__(self, task_log: TaskLogBroker, ledger: Ledger | None) -> None:
+    def __init__(self, task_log: TaskLogBroker, ledger: Ledger | None, clock: Clock) -> None:
         self._task_log = task_log
         self._ledger = ledger
+        self._clock = clock
 
     def claim(self, deliveries: Sequence[Delivery], *, worker: str, lease: float) -> Mapping[str, Claim | Refusal]:
         """Claim the entries of these deliveries."""
         return self._together(lambda: self._claim(deliveries, worker, lease))
 
     def _claim(self, deliveries: Sequence[Delivery], worker: str, lease: float) -> Mapping[str, Claim | Refusal]:
-        answers = self._task_log.claim(deliveries, worker=worker)
-        if self._ledger is not None:
-            first = {d.id: d for d in reversed(deliveries) if isinstance(answers[d.id], Claim)}
-            self._ledger.take(list(first.values()), lease=lease)
+        if self._ledger is None:
+            return self._task_log.claim(deliveries, worker=worker)
+        # An old message says nothing of when its task is due, nor of what happened to it since.
+        answers = self._task_log.claim(deliveries, worker=worker, due=self._clock.micros() + SLACK)
+        first = {d.id: d for d in reversed(deliveries) if isinstance(answers[d.id], Claim)}
+        self._ledger.take(list(first.values()), lease=lease)
         return answers
 
     def finish(self, finished: Sequence[Finished], *, unpushed: Sequence[Finished]) -> set[str]:
@@ -56,22 +62,23 @@ class Records:
             self._ledger.end(deliveries)
 
     def recover(
-        self, dead: Sequence[str], take_back: Callable[[list[Lost]], list[Lost]]
-    ) -> tuple[list[Lost], dict[str, bool]]:
+        self, dead: Sequence[str], take_back: Callable[[list[Lost]], list[Lost]], *, revealing: bool
+    ) -> tuple[list[Lost], list[str]]:
         """Strike out what has ended and what the dead held, and let `take_back` tell the task log.
 
-        What was lost; and the tasks that need a new message, with whether they must be leased singly.
+        What was lost, and is to be pushed again: or, `revealing`, is to be shown by these receipts.
         """
         if self._ledger is None or not (dead or self._ledger.any_over()):
-            return [], {}
+            return [], []
         ledger = self._ledger
 
-        def step() -> tuple[list[Lost], dict[str, bool]]:
+        def step() -> tuple[list[Lost], list[str]]:
             found: list[Found] = ledger.recover(dead)
             lost = take_back([one.lost for one in found])
-            alone = {one.lost.id: one.alone for one in found}
-            self._task_log.relayed(list(alone), at=None)
-            return lost, alone
+            if revealing:
+                return lost, [one.receipt for one in found]
+            self._task_log.relayed([one.id for one in lost], at=None)
+            return lost, []
 
         return self._together(step)
 

@@ -52,6 +52,8 @@ def name(value: Any) -> str:
     given = text(value)
     if not given or len(given) > LONGEST_NAME or "/" in given:
         raise ValueError(f"{describe(value)} is no name: expected 1 to {LONGEST_NAME} characters without '/'")
+    if given != given.strip():  # some databases take "mail " for "mail"
+        raise ValueError(f"{describe(value)} is no name: a space stands at its beginning or end")
     return given
 
 

@@ -38,7 +38,10 @@ class TaskLogBroker(Protocol):
         """Create what is missing and touch nothing else (P17)."""
 
     def add(self, entries: Sequence[Entry]) -> list[str]:
-        """Store those whose id is new; the ids that were new. Repeating it is harmless (P1)."""
+        """Store those whose id and key are new; the ids that were new. Repeating it is harmless (P1).
+
+        Those of a group get the next places in its line. At most one of `entries` has a key, and then it is the only.
+        """
 
     def adopt_child(self, parent_id: str, *, fence: int) -> bool:
         """Mark the parent as having children, if `fence` is still its own and it is running; False if not."""
@@ -46,8 +49,8 @@ class TaskLogBroker(Protocol):
     def relayed(self, ids: Sequence[str], *, at: int | None) -> None:
         """Note that these messages reached their broker; None: that they have to be pushed (again)."""
 
-    def unrelayed(self, *, before: int, limit: int, queue: str | None = None, due: int | None = None) -> list[Entry]:
-        """Enqueued entries (of that queue) created before that time whose message has not reached its broker.
+    def unrelayed(self, *, before: int, limit: int, queue: str, due: int | None = None) -> list[Entry]:
+        """Enqueued entries of that queue created before that time whose message has not reached its broker.
 
         With `due`, those that are to wait for longer than until then are left out.
         """
@@ -55,12 +58,24 @@ class TaskLogBroker(Protocol):
     def unheard_of(self, *, before: int, limit: int, queue: str) -> list[Entry]:
         """Enqueued entries of that queue whose message reached its broker before that time: it may be lost."""
 
-    def claim(self, deliveries: Sequence[Delivery], *, worker: str) -> dict[str, Claim | Refusal]:
+    def claim(
+        self, deliveries: Sequence[Delivery], *, worker: str, due: int | None = None
+    ) -> dict[str, Claim | Refusal]:
         """Enqueued -> dequeued for each delivery's entry; by id, the claim or why not.
 
         One claim an id: of two deliveries of the same task only one may run. A claim whose `cancel_requested` is set
-        must be finished as cancelled and not be started.
+        must be finished as cancelled and not be started. With `due` messages are only hints (R7): what is due later
+        than that is refused, and so is what is not its group's next, or must be leased singly and came with others.
         """
+
+    def turns(self, ids: Sequence[str]) -> dict[str, str]:
+        """Whose turn it is in the group of each of these that has one: the one held, or else the first in line.
+
+        A task that was enqueued with a delay stands in line once that is over; one that is run again kept its place.
+        """
+
+    def keyed(self, queue: str, key: str) -> str | None:
+        """The id of that queue's task with that `unique_key`, or None."""
 
     def start(self, task_id: str, *, fence: int, attempt: int, at: int) -> bool:
         """Dequeued -> running. False: the fence is not the current one."""

@@ -11,13 +11,31 @@ from taskqueue.tasklog.entry import Claim, Refusal
 from taskqueue.tasklog.store import Change, EntryStore, Head
 
 
-def claim(store: EntryStore, deliveries: Sequence[Delivery], *, worker: str) -> dict[str, Claim | Refusal]:
+def claim(
+    store: EntryStore, deliveries: Sequence[Delivery], *, worker: str, due: int | None = None
+) -> dict[str, Claim | Refusal]:
     """Claim the entry of each delivery for `worker`, or say why not (see `TaskLogBroker.claim`)."""
     ids = list(dict.fromkeys(delivery.id for delivery in deliveries))
     heads = store.heads(ids)
     answers = {i: _answer(heads.get(i)) for i in ids}
+    if due is not None:
+        _refuse_hints(store, heads, answers, due)
     store.claim([heads[i] for i in ids if type(answers[i]) is Claim], worker=worker)
     return answers
+
+
+def _refuse_hints(store: EntryStore, heads: dict[str, Head], answers: dict[str, Claim | Refusal], due: int) -> None:
+    """What its message was wrong to bring now."""
+    may = [i for i, answer in answers.items() if type(answer) is Claim]
+    early = {i for i in may if (heads[i].due_at or 0) > due}
+    grouped = [i for i in may if heads[i].group_name is not None and i not in early]
+    behind = {i for i, first in store.turns(grouped, now=due).items() if first != i} if grouped else set()
+    left = [i for i in may if i not in early | behind]
+    alone = [i for i in left if heads[i].alone]
+    one = alone[:1] if alone and left[0] == alone[0] else [i for i in left if i not in alone]
+    crowded = set(left) - set(one) if alone else set()
+    for refused, why in ((early, Refusal.EARLY), (behind, Refusal.BEHIND), (crowded, Refusal.CROWDED)):
+        answers.update(dict.fromkeys(refused, why))
 
 
 def _answer(head: Head | None) -> Claim | Refusal:

@@ -45,6 +45,13 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     relayed_at: int | None = None
     #: since when workers that do not know its name have had it in hand (P7)
     unknown_since: int | None = None
+    #: tasks of a group run one after the other, in the order of their places, which the store gives
+    group_name: str | None = None
+    place: int | None = None
+    #: no second task of the queue has the same one
+    unique_key: str | None = None
+    #: where the broker cannot keep that: to be leased singly (see `Delivery.alone`)
+    alone: bool = False
 
 
 class Cause(enum.StrEnum):
@@ -95,6 +102,12 @@ class Refusal(enum.Enum):
     HELD = "held"
     #: no entry of that id
     MISSING = "missing"
+    #: it is not due yet: the message is an old one, or could not be delayed for so long
+    EARLY = "early"
+    #: it is not its turn in its group
+    BEHIND = "behind"
+    #: one of these two must be leased singly
+    CROWDED = "crowded"
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):

@@ -42,7 +42,8 @@ def _values(head: Head, outcome: Outcome, now: int) -> dict[str, Any]:
     }
     if outcome.status is Status.ENQUEUED:
         due = now + int(outcome.delay * 1e6) if outcome.delay else None
-        return returned(head, now, due_at=due) | counters
+        # It ended by its own word, so that it is no suspect any more.
+        return returned(head, now, due_at=due) | counters | {"alone": False}
     waits = (
         outcome.status is Status.COMPLETED and head.has_children and not (head.master_status or outcome.master_status)
     )

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from taskqueue.clock import Clock
 from taskqueue.plugins import Store
-from taskqueue.status import Status
+from taskqueue.status import HELD, Status
 from taskqueue.tasklog.base import LogCapabilities
 from taskqueue.tasklog.entry import Attempt, Entry, Filter, Op, Page
 from taskqueue.tasklog.query import COMPARE, Query
@@ -49,19 +49,28 @@ class MemoryStore:
         self._attempts: defaultdict[str, dict[int, Attempt]] = defaultdict(dict)
         self._children: defaultdict[str, set[str]] = defaultdict(set)
         self._counts: Counter[tuple[str, Status]] = Counter()
+        self._places = 0
 
     def turn(self, step: Callable[[], T]) -> T:
         with self._lock:
             return step()
 
     def insert(self, entries: Sequence[Entry]) -> list[str]:
-        new = {entry.id: entry for entry in reversed(entries) if entry.id not in self._entries}
-        for entry in new.values():
-            self._entries[entry.id] = entry
+        new = {entry.id: entry for entry in reversed(entries) if self._is_new(entry)}
+        for entry in reversed(new.values()):
+            self._entries[entry.id] = replace(entry, place=self._next_place()) if entry.group_name else entry
             self._counts[entry.queue, entry.status] += 1
             if entry.parent_id is not None:
                 self._children[entry.parent_id].add(entry.id)
         return list(reversed(new))
+
+    def _is_new(self, entry: Entry) -> bool:
+        key = entry.unique_key
+        return entry.id not in self._entries and (key is None or self.keyed(entry.queue, key) is None)
+
+    def _next_place(self) -> int:
+        self._places += 1
+        return self._places
 
     def heads(self, ids: Iterable[str]) -> dict[str, Head]:
         return {i: _head(self._entries[i]) for i in ids if i in self._entries}
@@ -117,14 +126,27 @@ class MemoryStore:
     def children(self, task_id: str) -> list[Entry]:
         return [replace(child, payload=b"") for child in sorted(self._below(task_id), key=_age)]
 
-    def unrelayed(self, *, before: int, queue: str | None, limit: int, due: int | None) -> list[Entry]:
+    def unrelayed(self, *, before: int, queue: str, limit: int, due: int | None) -> list[Entry]:
         left = (e for e in self._by_id() if e.status is Status.ENQUEUED and e.relayed_at is None)
         soon = (e for e in left if due is None or (e.due_at or 0) <= due)
-        return list(islice((e for e in soon if e.created_at < before and queue in (None, e.queue)), limit))
+        return list(islice((e for e in soon if e.created_at < before and e.queue == queue), limit))
 
     def unheard_of(self, *, before: int, queue: str, limit: int) -> list[Entry]:
         here = (e for e in self._by_id() if e.status is Status.ENQUEUED and e.queue == queue)
         return list(islice((e for e in here if e.relayed_at is not None and e.relayed_at < before), limit))
+
+    def turns(self, ids: Sequence[str], *, now: int) -> dict[str, str]:
+        grouped = [self._entries[i] for i in ids if i in self._entries and self._entries[i].group_name is not None]
+        return {entry.id: self._turn_of(entry, now) for entry in grouped}
+
+    def _turn_of(self, entry: Entry, now: int) -> str:
+        group = [e for e in self._by_id() if (e.queue, e.group_name) == (entry.queue, entry.group_name)]
+        held = [e for e in group if e.status in HELD]
+        line = [e for e in group if e.status is Status.ENQUEUED and (e.fence > 0 or (e.due_at or 0) <= now)]
+        return (held or sorted(line, key=lambda e: e.place or 0) or [entry])[0].id
+
+    def keyed(self, queue: str, key: str) -> str | None:
+        return next((e.id for e in self._by_id() if e.queue == queue and e.unique_key == key), None)
 
     def page(self, query: Query) -> Page:
         found = (entry for entry in self._by_id() if _matches(entry, query))

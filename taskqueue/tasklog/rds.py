@@ -8,6 +8,7 @@ from typing import Any, Self, TypeVar
 
 import msgspec
 import sqlalchemy as sa
+from msgspec.structs import replace
 
 from taskqueue.clock import Clock
 from taskqueue.database.engine import Database, StoreBusy
@@ -19,14 +20,14 @@ from taskqueue.tasklog import searching
 from taskqueue.tasklog.base import LogCapabilities
 from taskqueue.tasklog.entry import Attempt, Cause, Entry, Page
 from taskqueue.tasklog.query import Query
+from taskqueue.tasklog.rows import STATUSES, as_row, entry_of, head_of, plain
 from taskqueue.tasklog.statements import LISTED, Statements
 from taskqueue.tasklog.store import Change, Head
 from taskqueue.tasklog.stored import StoredTaskLog
 
 T = TypeVar("T")
-STATUSES = tuple(Status)
 NEVER = 2**63 - 1
-NUMBERS = ("status", "master_status", "has_children", "cancel_requested")
+AT_ONCE = "others stored some of these tasks at the same moment; try again"
 
 
 class RdsTaskLogBroker(StoredTaskLog):
@@ -67,21 +68,37 @@ class RdsStore:
         if len(new) > 1 or not self._database.dialect.counts_new:
             known = self.statuses(list(new))
             new = {i: entry for i, entry in new.items() if i not in known}
+        new = {i: entry for i, entry in new.items() if self._holder(entry) is None}
         if not new:
             return []
         with self._database.begin() as tx:
-            stored = tx.execute(self._sql.insert, [_row(entry) for entry in reversed(new.values())]).rowcount
+            rows = [as_row(entry) for entry in self._placed(list(reversed(new.values())))]
+            try:
+                stored = tx.execute(self._sql.insert, rows).rowcount
+            except sa.exc.IntegrityError as error:
+                raise StoreBusy(AT_ONCE) from error
             if stored == 0:
                 return []
-            if stored != len(new) and self._database.dialect.counts_new:
-                raise StoreBusy("others stored some of these tasks at the same moment; try again")
+            if stored != len(new):
+                raise StoreBusy(AT_ONCE)
             for (queue, status), n in Counter((e.queue, e.status) for e in new.values()).items():
                 tx.count(queue, str(int(status)), n)
         return list(reversed(new))
 
+    def _holder(self, entry: Entry) -> str | None:
+        return self.keyed(entry.queue, entry.unique_key) if entry.unique_key is not None else None
+
+    def _placed(self, entries: Sequence[Entry]) -> Sequence[Entry]:
+        """Those of a group with the next places of its line: whoever comes later gets a later one."""
+        if all(entry.group_name is None for entry in entries):
+            return entries
+        with self._database.begin() as tx:
+            first = self._database.dialect.reserve_ids(tx, len(entries))
+        return [replace(e, place=first + n) if e.group_name else e for n, e in enumerate(entries)]
+
     def heads(self, ids: Iterable[str]) -> dict[str, Head]:
         with self._database.begin() as tx:
-            return {row[0]: _head(row) for row in tx.execute(self._sql.heads, {"ids": sorted(set(ids))}).all()}
+            return {row[0]: head_of(row) for row in tx.execute(self._sql.heads, {"ids": sorted(set(ids))}).all()}
 
     def claim(self, heads: Sequence[Head], *, worker: str) -> None:
         if not heads:
@@ -93,7 +110,7 @@ class RdsStore:
     def change(self, changes: Sequence[Change]) -> None:
         by_columns: defaultdict[tuple[str, ...], list[dict[str, Any]]] = defaultdict(list)
         for change in changes:
-            by_columns[tuple(change.values)].append({"of": change.head.id, **_plain(change.values)})
+            by_columns[tuple(change.values)].append({"of": change.head.id, **plain(change.values)})
         with self._database.begin() as tx:
             for rows in by_columns.values():
                 tx.execute(self._sql.change, rows)
@@ -128,7 +145,7 @@ class RdsStore:
 
     def entry(self, task_id: str) -> Entry | None:
         found = self._rows(self._sql.one, {"id": task_id})
-        return _entry(found[0], Entry.__struct_fields__) if found else None
+        return entry_of(found[0], Entry.__struct_fields__) if found else None
 
     def statuses(self, ids: Sequence[str]) -> dict[str, Status]:
         return {i: STATUSES[status] for i, status in self._rows(self._sql.statuses, {"ids": ids})}
@@ -141,20 +158,30 @@ class RdsStore:
         return [Attempt(**values | {"cause": Cause(values["cause"])}) for values in found]
 
     def children(self, task_id: str) -> list[Entry]:
-        return [_entry(row, LISTED) for row in self._rows(self._sql.children, {"parent": task_id})]
+        return [entry_of(row, LISTED) for row in self._rows(self._sql.children, {"parent": task_id})]
 
-    def unrelayed(self, *, before: int, queue: str | None, limit: int, due: int | None) -> list[Entry]:
-        latest = NEVER if due is None else due
-        found = self._rows(self._sql.unrelayed, {"before": before, "queue": queue, "limit": limit, "due": latest})
-        return [_entry(row, Entry.__struct_fields__) for row in found]
+    def unrelayed(self, *, before: int, queue: str, limit: int, due: int | None) -> list[Entry]:
+        wanted = {"before": before, "queue": queue, "limit": limit}
+        found = [
+            *self._rows(self._sql.unrelayed, wanted),
+            *self._rows(self._sql.unrelayed_due, wanted | {"due": NEVER if due is None else due}),
+        ]
+        return sorted((entry_of(row, Entry.__struct_fields__) for row in found), key=lambda entry: entry.id)[:limit]
+
+    def turns(self, ids: Sequence[str], *, now: int) -> dict[str, str]:
+        return dict(self._rows(self._sql.turns, {"ids": list(ids), "now": now}))
+
+    def keyed(self, queue: str, key: str) -> str | None:
+        found = self._rows(self._sql.keyed, {"queue": queue, "key": key})
+        return str(found[0][0]) if found else None
 
     def unheard_of(self, *, before: int, queue: str, limit: int) -> list[Entry]:
         wanted = {"before": before, "below": earliest(before), "queue": queue, "limit": limit}
-        return [_entry(row, Entry.__struct_fields__) for row in self._rows(self._sql.unheard_of, wanted)]
+        return [entry_of(row, Entry.__struct_fields__) for row in self._rows(self._sql.unheard_of, wanted)]
 
     def page(self, query: Query) -> Page:
         found = self._rows(searching.page(query, self._database.tables.entry, self._database.dialect), None)
-        entries = tuple(_entry(row, LISTED) for row in found[: query.limit])
+        entries = tuple(entry_of(row, LISTED) for row in found[: query.limit])
         return Page(entries, query.cursor(entries[-1]) if len(found) > query.limit else None)
 
     def stats(self, owner: str | None) -> dict[str, dict[Status, int]]:
@@ -187,7 +214,7 @@ class RdsStore:
 
     def ended(self, status: Status, *, after: str, below: str, limit: int) -> list[Head]:
         wanted = {"status": int(status), "after": after, "below": below, "limit": limit}
-        return [_head(row) for row in self._rows(self._sql.ended, wanted)]
+        return [head_of(row) for row in self._rows(self._sql.ended, wanted)]
 
     def close(self) -> None:
         self._database.close()
@@ -195,38 +222,3 @@ class RdsStore:
     def _rows(self, statement: sa.Executable, parameters: Mapping[str, Any] | None) -> Sequence[Any]:
         with self._database.read() as connection:
             return connection.execute(statement, parameters).all()
-
-
-def _row(entry: Entry) -> dict[str, Any]:
-    return _plain(msgspec.structs.asdict(entry))
-
-
-def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Enums and flags as the integers that every driver takes."""
-    numbers = {column: int(values[column]) for column in NUMBERS if column in values}
-    return {**values, **numbers}
-
-
-def _head(row: Sequence[Any]) -> Head:
-    i, queue, status, fence, attempts, crashes, parent, master, has_children, cancel, *rest = row
-    return Head(
-        i,
-        queue,
-        STATUSES[status],
-        fence,
-        attempts,
-        crashes,
-        parent,
-        bool(master),
-        bool(has_children),
-        bool(cancel),
-        *rest,
-    )
-
-
-def _entry(row: Sequence[Any], fields: Sequence[str]) -> Entry:
-    values = dict(zip(fields, row, strict=True))
-    values["status"] = STATUSES[values["status"]]
-    for flag in NUMBERS[1:]:
-        values[flag] = bool(values[flag])
-    return Entry(**values)

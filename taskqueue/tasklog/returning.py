@@ -67,6 +67,7 @@ def lost(
     heads = {i: head for i, head in store.heads(one.id for one in recovered).items() if head.status in HELD}
     deaths = {one.id: _death(heads[one.id], one, running) for one in recovered if one.id in heads}
     changes = [_after(heads[i], death, max_crashes, now) for i, death in deaths.items()]
+    store.change([Change(heads[one.id], {"alone": True}) for one in recovered if one.alone and one.id in heads])
     store.note(list(_interrupted(changes, deaths, now)))
     conclude(store, changes, now=now)
     gone = {change.head.id for change in changes if change.status.ended}

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from taskqueue.database.dialects import Dialect
 from taskqueue.database.schema import Tables
-from taskqueue.status import OPEN, Status
+from taskqueue.status import HELD, OPEN, Status
 from taskqueue.tasklog.entry import Entry
 from taskqueue.tasklog.store import Head
 
@@ -25,6 +25,7 @@ class Statements:
         self._write()
         self._read()
         self._read_outbox()
+        self._read_groups()
         self._read_children()
 
     def _among(self, column: sa.ColumnElement[Any]) -> sa.ColumnElement[bool]:
@@ -32,7 +33,8 @@ class Statements:
 
     def _write(self) -> None:
         entry, e, among = self.entry, self._columns, self._among(self._columns.id)
-        self.insert = self._dialect.insert_new(entry)
+        # Where rows that exist would be counted as stored, they must fail instead.
+        self.insert = self._dialect.insert_new(entry) if self._dialect.counts_new else sa.insert(entry)
         self.note = self._dialect.insert_new(self.attempt)
         #: the columns to set are those of its parameters
         self.change = sa.update(entry).where(e.id == sa.bindparam("of"))
@@ -79,19 +81,15 @@ class Statements:
     def _read_outbox(self) -> None:
         e = self._columns
         # Not the bare status: its index would be the wrong one to read by, nearly all that wait have been relayed.
-        self.unrelayed = (
+        left = (
             sa.select(*(e[field] for field in Entry.__struct_fields__))
-            .where(
-                e.relayed_at.is_(None), (e.status + 0) == int(Status.ENQUEUED), e.created_at < sa.bindparam("before")
-            )
-            .where(
-                sa.or_(
-                    e.queue == sa.bindparam("queue", type_=sa.String), sa.bindparam("queue", type_=sa.String).is_(None)
-                )
-            )
-            .where(sa.or_(e.due_at.is_(None), e.due_at <= sa.bindparam("due", type_=e.due_at.type)))
-            .order_by(e.id)
-            .limit(sa.bindparam("limit"))
+            .where(e.queue == sa.bindparam("queue"), e.relayed_at.is_(None))
+            .where((e.status + 0) == int(Status.ENQUEUED), e.created_at < sa.bindparam("before"))
+        )
+        # Two questions and not one with an OR, which no index answers in order.
+        self.unrelayed = left.where(e.due_at.is_(None)).order_by(e.id).limit(sa.bindparam("limit"))
+        self.unrelayed_due = (
+            left.where(e.due_at <= sa.bindparam("due")).order_by(e.due_at, e.id).limit(sa.bindparam("limit"))
         )
         # Ids bear the time of their making: what is younger than the time in question is not looked at.
         self.unheard_of = (
@@ -101,6 +99,19 @@ class Statements:
             .order_by(e.id)
             .limit(sa.bindparam("limit"))
         )
+
+    def _read_groups(self) -> None:
+        e, other = self._columns, self.entry.alias("other")
+        o: Any = other.c
+        held = [int(status) for status in HELD]
+        group = o.queue == e.queue, o.group_name == e.group_name
+        # What was enqueued with a delay stands in no line before that is over. Claimed once, it keeps its place.
+        in_line = sa.or_(o.fence > 0, o.due_at.is_(None), o.due_at <= sa.bindparam("now"))
+        running = sa.select(o.id).where(*group, o.status.in_(held)).limit(1)
+        first = sa.select(o.id).where(*group, o.status == int(Status.ENQUEUED), in_line).order_by(o.place).limit(1)
+        turn = sa.func.coalesce(running.scalar_subquery(), first.scalar_subquery(), e.id)
+        self.turns = sa.select(e.id, turn).where(self._among(e.id), e.group_name.is_not(None))
+        self.keyed = sa.select(e.id).where(e.queue == sa.bindparam("queue"), e.unique_key == sa.bindparam("key"))
 
     def _read_children(self) -> None:
         e = self._columns

@@ -32,11 +32,14 @@ class Head(msgspec.Struct, frozen=True):
     master_status: bool
     has_children: bool
     cancel_requested: bool
+    alone: bool
     worker: str | None
     started_at: int | None
     finished_at: int | None
     relayed_at: int | None
     unknown_since: int | None
+    due_at: int | None
+    group_name: str | None
 
 
 class Change(msgspec.Struct, frozen=True):
@@ -94,11 +97,17 @@ class EntryStore(Protocol):
     def children(self, task_id: str) -> list[Entry]:
         """Its direct children without payload, oldest first."""
 
-    def unrelayed(self, *, before: int, queue: str | None, limit: int, due: int | None) -> list[Entry]:
+    def unrelayed(self, *, before: int, queue: str, limit: int, due: int | None) -> list[Entry]:
         """Enqueued entries created before that time whose message has not reached its broker, oldest first."""
 
     def unheard_of(self, *, before: int, queue: str, limit: int) -> list[Entry]:
         """Enqueued entries whose message reached its broker before that time, oldest first."""
+
+    def turns(self, ids: Sequence[str], *, now: int) -> dict[str, str]:
+        """Whose turn it is in the group of each of these that has one."""
+
+    def keyed(self, queue: str, key: str) -> str | None:
+        """The id of that queue's task with that key."""
 
     def page(self, query: Query) -> Page:
         """One page of a checked search."""

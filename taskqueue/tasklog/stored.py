@@ -33,14 +33,22 @@ class StoredTaskLog:
     def relayed(self, ids: Sequence[str], *, at: int | None) -> None:
         self._store.turn(lambda: self._store.relayed(ids, at))
 
-    def unrelayed(self, *, before: int, limit: int, queue: str | None = None, due: int | None = None) -> list[Entry]:
+    def unrelayed(self, *, before: int, limit: int, queue: str, due: int | None = None) -> list[Entry]:
         return self._store.unrelayed(before=before, queue=queue, limit=limit, due=due)
 
     def unheard_of(self, *, before: int, limit: int, queue: str) -> list[Entry]:
         return self._store.unheard_of(before=before, queue=queue, limit=limit)
 
-    def claim(self, deliveries: Sequence[Delivery], *, worker: str) -> dict[str, Claim | Refusal]:
-        return self._store.turn(lambda: claiming.claim(self._store, deliveries, worker=worker))
+    def claim(
+        self, deliveries: Sequence[Delivery], *, worker: str, due: int | None = None
+    ) -> dict[str, Claim | Refusal]:
+        return self._store.turn(lambda: claiming.claim(self._store, deliveries, worker=worker, due=due))
+
+    def turns(self, ids: Sequence[str]) -> dict[str, str]:
+        return self._store.turns(ids, now=self._clock.micros())
+
+    def keyed(self, queue: str, key: str) -> str | None:
+        return self._store.keyed(queue, key)
 
     def start(self, task_id: str, *, fence: int, attempt: int, at: int) -> bool:
         return self._store.turn(lambda: claiming.start(self._store, task_id, fence=fence, attempt=attempt, at=at))

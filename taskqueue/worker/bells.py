@@ -12,7 +12,7 @@ import os
 import threading
 from collections.abc import Sequence
 
-from taskqueue.errors import BrokerUnavailable
+from taskqueue.errors import TaskQueueError
 from taskqueue.worker.orders import Orders
 from taskqueue.worker.outage import Outages
 from taskqueue.worker.station import Station
@@ -99,7 +99,7 @@ class _Waiter:
             rang = False
             try:
                 rang = self.station.queue.broker.wait(seconds, interrupt=self._read)
-            except BrokerUnavailable as error:
+            except TaskQueueError as error:
                 # The next scan finds that too, and waits for its return.
                 log.debug("a bell cannot be heard: %s", error, extra={"queue": self.station.queue.name})
             finally:

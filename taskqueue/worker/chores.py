@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 
-from taskqueue.errors import BrokerUnavailable
+from taskqueue.errors import TaskQueueError
 from taskqueue.worker.crew import Crew
 
 log = logging.getLogger(__name__)
@@ -32,7 +32,7 @@ class Chores(threading.Thread):
         """One round. That it cannot be done is told once."""
         try:
             self._crew.chores()
-        except BrokerUnavailable as error:
+        except TaskQueueError as error:
             if not self._waiting:
                 log.warning("the keeper's duties wait: %s", error)
             self._waiting = True

@@ -12,7 +12,7 @@ import contextlib
 import logging
 import threading
 
-from taskqueue.errors import Deposed, WorkerStopping
+from taskqueue.errors import Deposed, TaskQueueError, WorkerStopping
 from taskqueue.worker.bells import Bells
 from taskqueue.worker.chores import Chores
 from taskqueue.worker.crew import Crew
@@ -58,7 +58,9 @@ class Lifeline(threading.Thread):
             while not self._leaving.over(self._inbox, away=self._outages.on):
                 self._step()
         except BaseException as error:
-            log.critical("the lifeline broke; the worker leaves", exc_info=True)
+            # What says in one line what is wrong and what to do needs no traceback.
+            told = isinstance(error, TaskQueueError)
+            log.critical("the worker leaves: %s", error, exc_info=not told)
             self.failure = error
             self._last_words()
         finally:

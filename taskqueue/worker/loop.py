@@ -11,7 +11,7 @@ import logging
 import os
 import sys
 
-from taskqueue.errors import EXIT_FAILED, BrokerUnavailable
+from taskqueue.errors import EXIT_FAILED, BrokerUnavailable, TaskQueueError
 from taskqueue.hooks import HOOKS
 from taskqueue.worker.crew import Crew
 from taskqueue.worker.forked import end_child
@@ -75,7 +75,9 @@ class Worker:
             lifeline.leave()
             self._runner.close()
             crew.orders.restore()
-        return EXIT_FAILED if lifeline.failure else self._leaving.exit_code
+        if lifeline.failure is not None:
+            return lifeline.failure.exit_code if isinstance(lifeline.failure, TaskQueueError) else EXIT_FAILED
+        return self._leaving.exit_code
 
     def _join(self) -> bool:
         """Join the crew. Under a master a store that is away is no reason to give up: the lifeline goes on trying."""
@@ -98,6 +100,7 @@ class Worker:
 
         self._inbox.beat = beat
         beat()
+        self._crew.place.ring()
 
     def _work(self) -> None:
         pid = os.getpid()

@@ -76,9 +76,10 @@ class Orders:
         """Take the signals over; main thread only."""
         if threading.current_thread() is not threading.main_thread():
             return
+        # The pipe first: what a handler that does nothing took before would be lost.
+        signal.set_wakeup_fd(self._write, warn_on_full_buffer=False)
         for number in self._numbers:
             self._previous[number] = signal.signal(number, _do_nothing)
-        signal.set_wakeup_fd(self._write, warn_on_full_buffer=False)
         _installed.add(self)
 
     def restore(self) -> None:

@@ -19,9 +19,6 @@ from taskqueue.worker.scorecard import Scorecard
 
 log = logging.getLogger(__name__)
 
-#: seconds between two looks at what nobody rings for (queues paused for the whole fleet)
-LOOK = 1.0
-
 
 class Wanted(msgspec.Struct, frozen=True):
     """What is wanted of a worker at this moment."""
@@ -44,6 +41,8 @@ class Place(msgspec.Struct, frozen=True, eq=False):
     stacks: int
     #: what is wanted now
     wanted: Callable[[], Wanted]
+    #: called when the master should look at the scoreboard
+    ring: Callable[[], None] = lambda: None
     #: called with what people should see in the list of processes, such as "idle"
     title: Callable[[str], None] = lambda _: None
 
@@ -66,7 +65,7 @@ class Ear(threading.Thread):
         """The thread's life."""
         watched = [self._place.life, self._read]
         while True:
-            ready, _, _ = select.select(watched, [], [], LOOK)
+            ready, _, _ = select.select(watched, [], [])
             if self._read in ready:
                 return
             if self._place.life in ready and not drain(self._place.life):

@@ -9,8 +9,8 @@ from taskqueue.worker.pace import Pace
 
 #: an idle worker scans once more so soon after a wake or an empty scan (R10)
 SECOND_LOOK = 0.025
-#: the slow poll that stands behind every wake-up
-POLL = 1.0
+#: the slow poll that stands behind every wake-up: a little rarer each time, as the keeper looks each second
+POLL, RARER, RAREST = 1.0, 1.5, 5.0
 
 
 class Station:
@@ -39,10 +39,14 @@ class Station:
         self._dry = short
         self.empty = short and not found
         self._looks = 0 if found else self._looks + 1
-        wait = SECOND_LOOK if self._looks <= 1 else POLL * self._random.uniform(0.75, 1.25)
+        wait = SECOND_LOOK if self._looks <= 1 else self._poll()
         if due_in is not None:
             wait = min(wait, max(0.0, due_in))
         self._look_at = now + wait
+
+    def _poll(self) -> float:
+        longer = min(RAREST, POLL * RARER ** min(self._looks - 2, 10))
+        return longer * self._random.uniform(0.75, 1.25)
 
     def look_in(self, now: float) -> float:
         """Seconds until this queue is worth a scan; 0: now."""

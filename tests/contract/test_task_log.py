@@ -7,8 +7,9 @@ import threading
 import pytest
 
 from taskqueue import codec
-from taskqueue.message import Delivery
+from taskqueue.message import Delivery, Lost
 from taskqueue.status import Status
+from taskqueue.tasklog.base import TaskLogBroker
 from taskqueue.tasklog.entry import Attempt, Cause, Claim, Entry, Refusal
 from tests.support.task_logs import OpenTaskLog, Story, ids
 
@@ -55,23 +56,24 @@ def test_another_handle_sees_it(story: Story, open_task_log: OpenTaskLog) -> Non
 
 def test_what_did_not_reach_its_broker_is_found_once_it_is_old_enough(story: Story) -> None:
     """P1."""
-    old, other = story.add(payload=b"body"), story.add(queue="reports")
+    old, other, third = story.add(payload=b"body"), story.add(queue="reports"), story.add()
     story.add(relayed_at=1)
     cut = story.clock.now + 1
     story.clock.advance(1)
     story.add()
-    assert [e.id for e in story.log.unrelayed(before=cut, limit=9)] == [old, other]
-    assert [e.payload for e in story.log.unrelayed(before=cut, limit=9, queue="mail")] == [b"body"]
-    assert [e.id for e in story.log.unrelayed(before=cut, limit=1)] == [old]
+    assert [e.id for e in story.log.unrelayed(before=cut, limit=9, queue="mail")] == [old, third]
+    assert [e.id for e in story.log.unrelayed(before=cut, limit=9, queue="reports")] == [other]
+    assert story.log.unrelayed(before=cut, limit=9, queue="mail")[0].payload == b"body"
+    assert [e.id for e in story.log.unrelayed(before=cut, limit=1, queue="mail")] == [old]
     story.log.relayed([old], at=story.clock.now)
-    assert [e.id for e in story.log.unrelayed(before=cut, limit=9)] == [other]
+    assert [e.id for e in story.log.unrelayed(before=cut, limit=9, queue="mail")] == [third]
     assert story.get(old).relayed_at == story.clock.now
 
 
 def test_what_was_cancelled_need_not_reach_its_broker(story: Story) -> None:
     task = story.add()
     story.log.cancel([task])
-    assert story.log.unrelayed(before=story.clock.now + 1, limit=9) == []
+    assert story.log.unrelayed(before=story.clock.now + 1, limit=9, queue="mail") == []
 
 
 # Claims
@@ -334,7 +336,7 @@ def test_what_must_wait_for_longer_is_not_in_the_outbox_yet(story: Story) -> Non
     before = story.clock.now
 
     def left(**options: int) -> list[str]:
-        return ids(story.log.unrelayed(before=before, limit=10, **options))
+        return ids(story.log.unrelayed(before=before, limit=10, queue="mail", **options))
 
     assert left() == [soon, later, now]
     assert left(due=before + 900_000_000) == [soon, now]
@@ -354,6 +356,116 @@ def test_what_is_to_be_pushed_again_is_in_the_outbox_again(story: Story) -> None
     task_id = story.add()
     story.log.relayed([task_id], at=story.clock.now)
     story.clock.advance(1)
-    assert story.log.unrelayed(before=story.clock.now, limit=10) == []
+    assert story.log.unrelayed(before=story.clock.now, limit=10, queue="mail") == []
     story.log.relayed([task_id], at=None)
-    assert ids(story.log.unrelayed(before=story.clock.now, limit=10)) == [task_id]
+    assert ids(story.log.unrelayed(before=story.clock.now, limit=10, queue="mail")) == [task_id]
+
+
+# Hints: deliveries that may be old, out of place, or twice (R7)
+
+
+def hints(story: Story, *task_ids: str) -> dict[str, Claim | Refusal]:
+    deliveries = [Delivery(task_id, b"{}", f"r{task_id}") for task_id in task_ids]
+    return story.log.claim(deliveries, worker="w1", due=story.clock.now)
+
+
+def claimed(answers: dict[str, Claim | Refusal]) -> list[str]:
+    return [task_id for task_id, answer in answers.items() if isinstance(answer, Claim)]
+
+
+def test_an_old_message_starts_no_task_before_it_is_due(story: Story) -> None:
+    task_id = story.add()
+    story.run(task_id, Status.ENQUEUED, delay=60)
+    assert hints(story, task_id) == {task_id: Refusal.EARLY}
+    story.clock.advance(60)
+    assert claimed(hints(story, task_id)) == [task_id]
+
+
+def test_tasks_of_a_group_are_claimed_one_at_a_time_in_the_order_of_their_coming(story: Story) -> None:
+    early, late = (story.entry(group_name="ann") for _ in range(2))
+    # Ids say nothing of the order: the store does.
+    story.log.add([late])
+    story.log.add([early])
+    other, loose = story.add(group_name="bob"), story.add()
+    answers = hints(story, early.id, late.id, other, loose)
+    assert answers[early.id] is Refusal.BEHIND
+    assert claimed(answers) == [late.id, other, loose]
+    assert story.log.turns([early.id, late.id, loose]) == {early.id: late.id, late.id: late.id}
+    assert hints(story, early.id) == {early.id: Refusal.BEHIND}
+    claim = answers[late.id]
+    assert isinstance(claim, Claim)
+    assert story.finish(claim)
+    assert claimed(hints(story, early.id)) == [early.id]
+
+
+def test_a_task_that_is_to_be_run_again_keeps_its_place_in_its_group(story: Story) -> None:
+    first, second = story.add(group_name="ann"), story.add(group_name="ann")
+    story.run(first, Status.ENQUEUED, delay=60)
+    assert hints(story, first, second) == {first: Refusal.EARLY, second: Refusal.BEHIND}
+    story.clock.advance(60)
+    story.run(first, Status.FAILED)
+    assert claimed(hints(story, second)) == [second]
+
+
+def test_a_task_that_was_enqueued_with_a_delay_joins_its_group_when_that_is_over(story: Story) -> None:
+    delayed = story.add(group_name="ann", due_at=story.clock.now + 60_000_000)
+    second, third = story.add(group_name="ann"), story.add(group_name="ann")
+    assert claimed(hints(story, second)) == [second]
+    story.clock.advance(60)
+    story.log.cancel([second], force=True)
+    assert claimed(hints(story, third, delayed)) == [delayed]
+
+
+def test_groups_of_two_queues_are_two(story: Story) -> None:
+    mail, other = story.add(group_name="ann"), story.add(group_name="ann", queue="other")
+    assert claimed(hints(story, mail, other)) == [mail, other]
+
+
+def test_a_suspect_is_claimed_by_itself_until_it_ended_by_its_own_word(story: Story) -> None:
+    """R5: though its message says nothing of it."""
+    suspect, other = story.add(), story.add()
+    story.begin(suspect)
+    story.log.lost([Lost(suspect, "dead", alone=True)], running={}, max_crashes={})
+    assert story.get(suspect).alone
+    assert hints(story, other, suspect)[suspect] is Refusal.CROWDED
+    third = story.add()
+    answers = hints(story, suspect, third)
+    assert claimed(answers) == [suspect]
+    assert answers[third] is Refusal.CROWDED
+    claim = answers[suspect]
+    assert isinstance(claim, Claim)
+    assert story.finish(claim, Status.ENQUEUED)
+    assert claimed(hints(story, suspect, third)) == [suspect, third]
+
+
+# Keys
+
+
+def test_a_key_is_good_once_in_its_queue(story: Story, open_task_log: OpenTaskLog) -> None:
+    first = story.add(unique_key="order-9")
+    again, elsewhere = story.entry(unique_key="order-9"), story.entry(unique_key="order-9", queue="other")
+    assert open_task_log().add([again]) == []
+    assert story.log.keyed("mail", "order-9") == first
+    assert story.get(first).unique_key == "order-9"
+    assert story.log.get(again.id) is None
+    assert story.log.add([elsewhere]) == [elsewhere.id]
+    assert story.log.keyed("mail", "order-8") is None
+    assert story.log.stats() == {"mail": {Status.ENQUEUED: 1}, "other": {Status.ENQUEUED: 1}}
+
+
+def test_of_several_who_use_a_key_at_the_same_moment_one_is_stored(story: Story, open_task_log: OpenTaskLog) -> None:
+    entries = [story.entry(unique_key="order-9") for _ in range(8)]
+    logs, together = [open_task_log() for _ in entries], threading.Barrier(len(entries))
+    new: list[str] = []
+
+    def add(log: TaskLogBroker, entry: Entry) -> None:
+        together.wait()
+        new.extend(log.add([entry]))
+
+    threads = [threading.Thread(target=add, args=pair) for pair in zip(logs, entries, strict=True)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert new == [story.log.keyed("mail", "order-9")]
+    assert story.log.stats() == {"mail": {Status.ENQUEUED: 1}}

@@ -106,7 +106,7 @@ def test_init_creates_the_tables_and_may_be_repeated(sh):
     sh.enqueue(ADD, "a=1")
     assert sh("init") == first
     url = f"sqlite:///{sh.folder / 'tasks.db'}"
-    assert first == f"queue default: {url}\nqueue other: {url}\ntask log: {url}\n"
+    assert first == f"{url}: schema 0001 (queues default, other; task log)\n"
     assert len(sh.json("log", "list")["entries"]) == 1
 
 

@@ -47,6 +47,8 @@ def test_arguments_come_from_stdin_too(sh):
         (["--json", "[1]"], "--json: '[1]' is no object; write e.g."),
         (["a=1", "--queue", "othr"], "no queue 'othr' in the configuration, did you mean 'other'?"),
         (["a=1", "--label", "x" * 256], f"{ADD}: label has 256 characters; 255 is the most"),
+        (["a=1", "--group", "ann"], "queue 'default' has no groups, so that nothing would run group 'ann' in order"),
+        (["a=1", "--key", ""], "option key has 0 characters; it must have 1 to 255"),
         (["a=1", "--label", "\udcff"], "cannot be put into a message"),
     ],
 )
@@ -76,6 +78,13 @@ def test_options_of_enqueue_reach_the_entry(sh):
         "due_at": "2126-01-31T08:00:00.000000Z",
     }
     assert entry | expected == entry
+
+
+def test_a_key_enqueues_once_and_prints_the_same_id(sh):
+    first = sh.enqueue(ADD, "a=1", "--key", "order-9")
+    assert sh.enqueue(ADD, "a=2", "--key", "order-9") == first
+    (entry,) = sh.json("log", "list")["entries"]
+    assert (entry["id"], entry["unique_key"]) == (first, "order-9")
 
 
 def test_a_delayed_task_waits(sh):

@@ -1,137 +1,80 @@
-"""What a queue in MariaDB or MySQL promises beyond the contract."""
+"""What is peculiar to MariaDB and MySQL."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
-from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
 
 from taskqueue.brokers.rds import RdsQueueBroker
 from taskqueue.database.engine import Database
-from taskqueue.errors import BrokerUnavailable, ConfigurationError, SchemaMismatch
-from taskqueue.message import Message
-from tests.support.servers import new_database, open_in
+from tests.support.carrying import pop, push
+from tests.support.own_servers import OwnMariadb, Unreachable
+from tests.support.servers import skip_or_fail
 
 
 @pytest.fixture
-def opened(tmp_path: Path) -> Iterator:
-    with ExitStack() as stack:
-
-        def handle(**options):
-            database = open_in("mariadb", tmp_path, **options)
-            stack.callback(database.close)
-            return database
-
-        yield handle
+def kind() -> str:
+    return "mariadb"
 
 
-@pytest.fixture
-def database(opened) -> Database:
-    return opened()
+@pytest.fixture(scope="module")
+def far_away() -> Iterator[Database]:
+    """At a server that lives in another time zone, and reads SQL by stricter rules."""
+    try:
+        server = OwnMariadb("--default-time-zone=+05:30", "--sql-mode=ANSI_QUOTES,STRICT_ALL_TABLES")
+    except Unreachable as reason:
+        skip_or_fail(str(reason))
+    database = Database(server.url)
+    database.initialize()
+    yield database
+    database.close()
+    server.close()
 
 
-@pytest.fixture
-def broker(database) -> RdsQueueBroker:
-    return RdsQueueBroker(database, "mail")
-
-
-@pytest.fixture
-def url(database) -> sa.URL:
-    return database.dialect.url
-
-
-def push(broker, *ids, **options) -> None:
-    broker.push([Message(name, b"{}", **options) for name in ids])
-
-
-def pop(broker, limit=100) -> list[str]:
-    return [delivery.id for delivery in broker.pop(limit=limit, lease=60)]
-
-
-def test_who_claims_passes_over_what_another_claims(broker, opened) -> None:
-    other = RdsQueueBroker(opened(), "mail")
-    push(broker, *"abcd")
-    pop(other, 0)
-    with ThreadPoolExecutor() as elsewhere:
-        with pytest.raises(KeyError), broker.database.begin():
-            assert pop(broker, 2) == ["a", "b"]
-            assert elsewhere.submit(pop, other, 1).result(10) == ["c"]
-            raise KeyError
-    assert pop(other) == ["a", "b", "d"]
-
-
-def test_a_session_that_was_ended_is_replaced_unnoticed(broker, database) -> None:
-    push(broker, "a")
-    with database.read() as connection:
-        number = connection.exec_driver_sql("SELECT CONNECTION_ID()").scalar_one()
-        with ThreadPoolExecutor() as elsewhere:
-            elsewhere.submit(_end, database, number).result(10)
-        assert number
-        connection.invalidate()
-    push(broker, "b")
-    assert pop(broker) == ["a", "b"]
-
-
-def _end(database, number) -> None:
-    with database.read() as connection:
-        connection.exec_driver_sql(f"KILL {number}")
-
-
-def test_an_enqueue_joins_the_applications_transaction(broker, database, url) -> None:
-    """P1"""
-    engine = sa.create_engine(url)
-    with engine.connect() as connection:
-        with database.join(connection):
-            push(broker, "undone")
-        connection.rollback()
-        assert pop(broker) == []
-        with database.join(connection):
-            push(broker, "done")
-        connection.commit()
-    assert pop(broker) == ["done"]
-    engine.dispose()
-
-
-def test_clocks_do_not_depend_on_the_sessions_time_zone(database) -> None:
+def test_clocks_do_not_depend_on_a_time_zone(database, far_away):
     """P20"""
     with database.read() as connection:
         before = database.dialect.due_now(connection)
         connection.exec_driver_sql("SET time_zone = '+09:00'")
         assert 0 <= database.dialect.due_now(connection) - before < 60e6
         connection.invalidate()
+    with far_away.read() as connection:
+        assert 0 <= far_away.dialect.due_now(connection) - before < 60e6
 
 
-def test_tables_are_made_by_init_alone_and_by_several_at_once(database) -> None:
-    """P17"""
-    url = new_database("mariadb")
-    fresh = [Database(url, prefix="tq_") for _ in range(3)]
-    with pytest.raises(SchemaMismatch, match="taskqueue init"), fresh[0].begin():
-        pass
-    with ThreadPoolExecutor() as pool:
-        list(pool.map(Database.initialize, fresh))
-    push(RdsQueueBroker(fresh[0], "mail"), "a")
-    assert pop(RdsQueueBroker(fresh[1], "mail")) == ["a"]
-    for one in fresh:
-        one.close()
+def test_delays_and_leases_hold_at_a_server_in_another_time_zone(far_away):
+    """P20"""
+    broker, other = (RdsQueueBroker(far_away, "mail") for _ in range(2))
+    push(broker, "later", delay=3600)
+    push(broker, "now")
+    assert 3590 < broker.due_in() <= 3600
+    assert pop(broker) == ["now"]
+    assert other.recover() == []
 
 
-@pytest.mark.parametrize(
-    ("change", "kind", "said"),
-    [
-        ({"port": 1}, BrokerUnavailable, "does not answer; is the server running"),
-        ({"database": "nowhere"}, ConfigurationError, "no such database; create it"),
-        ({"username": "nobody_at_all"}, ConfigurationError, "check user and password"),
-    ],
-)
-def test_what_cannot_be_reached_is_said_in_one_line(url, change, kind, said) -> None:
-    """P19"""
-    password = "s3cret" if "username" in change else url.password
-    database = Database(url.set(password=password, **change).render_as_string(hide_password=False), timeout=2)
-    with pytest.raises(kind, match=said) as refused, database.begin():
-        pass
-    assert "\n" not in str(refused.value)
-    assert "s3cret" not in str(refused.value)
+def test_queues_whose_names_differ_in_a_letter_s_case_are_two(database):
+    push(RdsQueueBroker(database, "mail"), "small")
+    push(RdsQueueBroker(database, "Mail"), "capital")
+    assert pop(RdsQueueBroker(database, "Mail")) == ["capital"]
+
+
+def test_a_claim_reads_an_index(database):
+    """R15: the order of a claim comes wholly from it."""
+    push(RdsQueueBroker(database, "mail"), *(str(number) for number in range(100)))
+    question = "EXPLAIN SELECT id FROM taskqueue_message WHERE queue = 'mail' ORDER BY lane, id LIMIT 10 FOR UPDATE"
+    with database.read() as connection:
+        (step,) = connection.execute(sa.text(question)).mappings()
+    assert step["key"] == "PRIMARY"
+    assert "filesort" not in (step["Extra"] or "")
+
+
+def test_who_fails_to_initialize_leaves_no_lock_behind(database):
+    """Else the others would wait for a session that lies idle."""
+    with pytest.raises(KeyError), database.begin() as tx:
+        database.dialect.prepare(tx)
+        raise KeyError
+    with database.read() as connection:
+        name = f"{database.dialect.url.database}.taskqueue_init"
+        assert connection.execute(sa.select(sa.func.is_free_lock(name))).scalar_one() == 1

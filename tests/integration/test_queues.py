@@ -88,6 +88,65 @@ def test_the_same_id_twice_is_one_task(app):
     assert app.dispatcher.task_log.get(task_id).attempts == 1
 
 
+def test_the_same_key_twice_is_one_task(app):
+    """P1: whoever repeats an enqueue need not have kept an id."""
+    first = app.dispatcher.options(key="order-9").enqueue(tasks.add, 1, 1)
+    again, other = tasks.add.bind(2, 2), tasks.add.bind(3, 3)
+    assert app.dispatcher.options(key="order-9").enqueue(again) == first
+    assert (again.id, again.is_enqueued) == (first.id, True)
+    elsewhere = app.dispatcher.options(key="order-9", queue="other").enqueue(other)
+    assert elsewhere != first
+    work_off(app)
+    assert app.dispatcher.options(key="order-9").enqueue(tasks.add, 4, 4).result() == 2
+    assert sum(app.dispatcher.task_log.categories().values()) == 2
+
+
+def test_a_repeated_task_leaves_its_key_with_the_first(app):
+    first = app.dispatcher.options(key="order-9").enqueue(tasks.fails)
+    app.dispatcher.task_log.cancel(first.id)
+    assert app.dispatcher.retry(first.id) != first
+    assert app.dispatcher.options(key="order-9").enqueue(tasks.fails) == first
+
+
+def test_a_key_in_the_application_s_transaction_stands_or_falls_with_it(app, tmp_path):
+    options = app.dispatcher.options
+    app.dispatcher.initialize()
+    file = "one.db" if app.dispatcher.queue("default").database else "log.db"
+    engine = sa.create_engine(f"sqlite:///{tmp_path / file}")
+    with engine.connect() as connection:
+        undone = options(key="order-9", connection=connection).enqueue(tasks.add, 1, 1)
+        assert options(key="order-9", connection=connection).enqueue(tasks.add, 1, 1) == undone
+        connection.rollback()
+        done = options(key="order-9", connection=connection).enqueue(tasks.add, 2, 2)
+        connection.commit()
+    engine.dispose()
+    assert options(key="order-9").enqueue(tasks.add, 3, 3) == done
+    assert sum(app.dispatcher.task_log.categories().values()) == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        ({"key": ""}, "option key has 0 characters; it must have 1 to 255"),
+        ({"key": "x" * 256}, "option key has 256 characters"),
+        ({"key": "two\nlines"}, "all of them printable"),
+        ({"key": 9}, "option key is 9; it must be text"),
+        ({"group": b"ann"}, "option group is b'ann'; it must be text"),
+        ({"key": "k", "id": "0199d2c3-7f8e-7a10-b1f0-6f2f3c8f3c2a"}, "id and key both say"),
+        ({"group": "ann"}, "queue 'default' has no groups"),
+    ],
+)
+def test_what_is_no_group_and_no_key_is_refused(app, options, reason):
+    with pytest.raises(InvalidArguments, match=reason):
+        app.dispatcher.options(**options).enqueue(tasks.add, 1, 1)
+    assert app.dispatcher.task_log.stats() == {}
+
+
+def test_a_key_names_one_task(app):
+    with pytest.raises(InvalidArguments, match="key names one task"):
+        app.dispatcher.options(key="order-9").enqueue_many([tasks.add.bind(1, 1), tasks.add.bind(2, 2)])
+
+
 def test_a_message_that_could_not_be_pushed_is_pushed_by_the_keeper(open_app, monkeypatch):
     """P1: the task log is the outbox."""
     app = open_app(TWO_STORES)
@@ -281,6 +340,10 @@ class TestMemory:
 
     def test_a_task_runs_at_once_and_its_report_can_be_read(self, open_app):
         assert open_app(MEMORY).dispatcher.enqueue(tasks.add, 2, 3).result() == 5
+
+    def test_a_key_is_good_once_here_too(self, open_app):
+        options = open_app(MEMORY).dispatcher.options(key="order-9")
+        assert options.enqueue(tasks.add, 2, 3) == options.enqueue(tasks.add, 4, 5)
 
     def test_retries_are_at_once(self, open_app):
         handle = open_app(MEMORY).dispatcher.enqueue(tasks.fails)

@@ -8,7 +8,8 @@ import sqlalchemy as sa
 from taskqueue import BrokerUnavailable, ConfigurationError, Status
 from taskqueue.app import App
 from taskqueue.brokers.sqs import SqsQueueBroker
-from taskqueue.errors import Deposed
+from taskqueue.clock import SystemClock
+from taskqueue.errors import Deposed, MessageTooLarge
 from taskqueue.ids import new_id
 from taskqueue.message import Message
 from taskqueue.queue import Finished, Queue
@@ -19,6 +20,7 @@ from taskqueue.worker.leaving import Limits
 from tests.support import sqs, tasks
 from tests.support.clock import FakeClock
 from tests.support.eventually import eventually
+from tests.support.sqs_double import double, refusal
 
 CONFIG = """
 [brokers.main]
@@ -210,7 +212,7 @@ def test_a_long_delay_waits_in_the_task_log(open_app):
 
 
 def test_a_lost_message_is_pushed_again(open_app, prefix):
-    clock = FakeClock()
+    clock = FakeClock(SystemClock().micros())  # the queue is older than its messages, by the clock of SQS
     app = open_app('repush_after = "7d"', clock=clock)
     queue = app.dispatcher.queue("default")
     queue.initialize()
@@ -269,3 +271,164 @@ def test_what_cannot_be_dropped_now_keeps_no_other_task_from_running(app, queue,
 
     monkeypatch.setattr(queue.broker, "ack", away)
     assert take_one(queue).claim.id == good.id
+
+
+def test_an_old_message_starts_no_delayed_retry_early(app, queue):
+    """The worker was thought dead, its task was taken by another, failed, and waits; then the first message is back."""
+    handle = app.dispatcher.enqueue(tasks.add, 1, 1)
+    take_one(queue)
+    eventually(queue.recover, what="the lease's end")
+    held = take_one(queue, "w2")
+    outcome = Outcome(
+        id=handle.id, fence=held.claim.fence, status=Status.ENQUEUED, queue="default", attempts=1, delay=3.0
+    )
+    queue.turn([Finished(held.delivery, outcome)], limit=0, lease=2, worker="w2")
+    due = app.dispatcher.task_log.get(handle.id).due_at
+    payload = app.dispatcher.task_log.get(handle.id).payload
+    queue.broker.push([Message(handle.id, payload)])
+    again = take_one(queue, "w3")
+    assert app.clock.micros() >= due - 1_000_000
+    assert again.claim.attempts == 1
+
+
+def test_a_suspect_is_leased_singly_though_its_recoverer_died_before_it_told_sqs(app, queue, monkeypatch):
+    """R5: that is written in the transaction that takes it back."""
+    handles = [app.dispatcher.enqueue(tasks.add, n, 1) for n in range(3)]
+    held = eventually(lambda: len(found := take(queue)) == 3 and found)
+
+    def dies(_ids):
+        raise SystemExit
+
+    with monkeypatch.context() as dying:
+        dying.setattr(queue.intake, "push_again", dies)
+
+        eventually(queue._ledger.any_over, what="the leases' end")
+        with pytest.raises(SystemExit):
+            queue.recover()
+    queue.broker.ack([one.delivery for one in held])
+    assert queue.relay(older_than=0) == 3
+    turns = []
+    while sum(len(turn) for turn in turns) < 3:
+        turns.append(eventually(lambda: take(queue, "w2")))
+    assert [len(turn) for turn in turns] == [1, 1, 1]
+    assert {turn[0].claim.id for turn in turns} == {handle.id for handle in handles}
+
+
+def test_a_push_of_many_of_which_a_part_arrived_is_made_good_by_the_outbox(open_app, prefix):
+    """P1: at SQS nothing holds more than ten messages together. What came twice runs once."""
+    app = open_app()
+    queue = app.dispatcher.queue("default")
+    queue.initialize()
+    send, calls = queue.broker._calls.batch, []
+
+    def half_away(name, url, entries):
+        calls.append(len(entries))
+        if len(calls) == 2:
+            send(name, url, entries[:4])
+            raise BrokerUnavailable("away in the middle of the second ten")
+        return send(name, url, entries)
+
+    queue.broker._calls.batch = half_away
+    handles = app.dispatcher.enqueue_many(tasks.add.bind(n, 1) for n in range(25))
+    assert calls == [10, 10]
+    queue.broker._calls.batch = send
+    left = queue.intake.left_behind(older_than=0, limit=100)
+    assert len(left) == 15
+    assert queue.broker.depth().waiting == 14
+    assert queue.relay(older_than=0) == 15
+    work_off(app)
+    assert [handle.result() for handle in handles] == [n + 1 for n in range(25)]
+    assert {app.dispatcher.task_log.get(handle.id).attempts for handle in handles} == {1}
+
+
+def test_what_a_deleted_queue_held_is_sent_to_the_one_that_took_its_place(open_app, prefix):
+    """R7: SQS says since when it keeps this one."""
+    app = open_app()
+    queue = app.dispatcher.queue("default")
+    handles = [app.dispatcher.enqueue(tasks.add, n, 1) for n in range(12)]
+    sent = max(app.dispatcher.task_log.get(handle.id).relayed_at for handle in handles)
+    eventually(lambda: app.clock.micros() // 1_000_000 > sent // 1_000_000, what="the next second")
+    client = sqs.client()
+    client.delete_queue(QueueUrl=client.get_queue_url(QueueName=f"{prefix}default")["QueueUrl"])
+    with pytest.raises(BrokerUnavailable, match="does not exist; it is made at the next try"):
+        take(queue)
+    assert take(queue) == []
+    assert queue.relay(older_than=60) == 12
+    work_off(app)
+    assert [handle.status() for handle in handles] == [Status.COMPLETED] * 12
+
+
+def test_a_task_that_outlives_what_sqs_hides_is_run_by_its_worker_alone(open_app, prefix):
+    """P2: the message is handed over; the entry is not."""
+    app = open_app()
+    options = {"endpoint_url": sqs.endpoint(), "prefix": prefix}
+    short = SqsQueueBroker("default", region=sqs.REGION, options=options, longest_lease=3)
+    log, database = app.task_log_broker, app.dispatcher.queue("default").log_database
+    queue, other = Queue(short, log, log_database=database), app.dispatcher.queue("default")
+    handle = app.dispatcher.enqueue(tasks.add, 1, 1)
+    held = take_one(queue)
+    hidden = []
+
+    def renewed_until_the_message_went():
+        assert queue.extend([held], lease=2) == {handle.id}
+        assert take(other, "w2") == []
+        hidden.append(short.extend([held.delivery], lease=2))
+        return not hidden[-1]
+
+    eventually(renewed_until_the_message_went, what="the end of what SQS hides")
+    assert any(hidden)
+    outcome = Outcome(
+        id=handle.id, fence=held.claim.fence, status=Status.COMPLETED, queue="default", attempts=1, report=b"{}"
+    )
+    finished = [Finished(held.delivery, outcome)]
+    assert queue.turn(finished, limit=0, lease=2, worker="w1").accepted == {handle.id}
+    eventually(lambda: take(other, "w2") == [] and other.broker.depth().total == 0, what="the message dropped")
+    assert app.dispatcher.task_log.get(handle.id).attempts == 1
+    short.close()
+
+
+def test_a_body_over_the_limit_is_refused_before_anything_is_stored(open_app):
+    app = open_app('max_message_size = "4KiB"')
+    with pytest.raises(MessageTooLarge, match=r"bytes, queue 'default' takes 1,536; store the data elsewhere"):
+        app.dispatcher.enqueue(tasks.fails, "x" * 4000)
+    assert app.dispatcher.task_log.categories()["created"] == 0
+
+
+def at_double(open_app, server, monkeypatch):
+    for name, value in sqs.CREDENTIALS.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(sqs, "endpoint", lambda: server.url)
+    return open_app()
+
+
+def test_what_can_never_be_sent_is_refused_before_anything_is_stored(open_app, monkeypatch):
+    with double(refusal("AccessDenied")) as server:
+        app = at_double(open_app, server, monkeypatch)
+        with pytest.raises(ConfigurationError, match="allow sqs:GetQueueUrl to these credentials"):
+            app.dispatcher.enqueue(tasks.add, 1, 1)
+        assert app.dispatcher.task_log.categories()["created"] == 0
+
+
+def test_an_enqueue_that_may_not_be_sent_yet_waits_in_the_log(open_app, monkeypatch, caplog):
+    """P1: once its entry is there it is enqueued; it leaves when the permission is there."""
+    found = 200, {"QueueUrl": "http://127.0.0.1:1/1/default"}
+    sent = 200, {"Successful": [{"Id": "0"}], "Failed": []}
+    depth = 200, {"Attributes": {}}
+    with double(found, refusal("AccessDenied"), depth, sent) as server:
+        app = at_double(open_app, server, monkeypatch)
+        queue = app.dispatcher.queue("default")
+        handle = app.dispatcher.enqueue(tasks.add, 1, 1)
+        assert handle.status() is Status.ENQUEUED
+        (told,) = [record for record in caplog.records if record.message.startswith("push failed")]
+        assert "allow sqs:SendMessage to these credentials" in told.error
+        assert "AKIA" not in caplog.text + told.error
+        assert queue.relay(older_than=0) == 1
+        (entry,) = server.asked[-1][1]["Entries"]
+        assert entry["MessageBody"].startswith("{")
+
+
+def test_while_sqs_is_away_tasks_are_enqueued_in_the_log(open_app, monkeypatch):
+    with double(refusal("ServiceUnavailable", 503)) as server:
+        app = at_double(open_app, server, monkeypatch)
+        assert app.dispatcher.enqueue(tasks.add, 1, 1).status() is Status.ENQUEUED
+        assert {action for action, _ in server.asked} == {"GetQueueUrl"}

@@ -105,6 +105,9 @@ def test_a_later_page_is_found_and_not_counted_off(database: Database, name: str
     ("statement", "index"),
     [
         ("unrelayed", "entry_unrelayed"),
+        ("unrelayed_due", "entry_unrelayed"),
+        ("turns", "entry_group"),
+        ("keyed", "entry_key"),
         ("with_open_children", "entry_parent"),
         ("child_counts", "entry_parent"),
         ("child_ids", "entry_parent"),
@@ -119,6 +122,22 @@ def test_a_later_page_is_found_and_not_counted_off(database: Database, name: str
 def test_the_rules_read_by_index(database: Database, statement: str, index: str) -> None:
     sql = Statements(database.tables, database.dialect)
     values = {"ids": ["x"], "statuses": [5, 6], "parent": "x", "owner": "ann", "status": 4, "limit": 9}
-    values |= {"before": 1, "due": 1, "queue": None, "after": "", "below": "1"}
+    values |= {"before": 1, "due": 1, "queue": "mail", "after": "", "below": "1", "now": 1, "key": "x"}
     steps = plan(database, getattr(sql, statement), values)
     assert any(index in step for step in steps), steps
+
+
+def test_what_waits_for_years_is_not_read_when_something_is_due(database: Database) -> None:
+    """The keeper asks each second: it goes from the queue's first to the last that is due, and no further."""
+    sql, values = Statements(database.tables, database.dialect), {"queue": "mail", "before": 1, "due": 1, "limit": 9}
+    (step,) = plan(database, sql.unrelayed_due, values)
+    assert "(queue=? AND relayed_at=? AND due_at<?)" in step, step
+    (step,) = plan(database, sql.unrelayed, values)
+    assert "(queue=? AND relayed_at=? AND due_at=?)" in step, step
+
+
+def test_whose_turn_it_is_in_a_group_is_found_at_its_head(database: Database) -> None:
+    sql = Statements(database.tables, database.dialect)
+    steps = [step for step in plan(database, sql.turns, {"ids": ["x"], "now": 1}) if "entry_group" in step]
+    assert len(steps) == 2
+    assert all("(queue=? AND group_name=? AND status=?)" in step for step in steps), steps

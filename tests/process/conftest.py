@@ -1,11 +1,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
+from tests.support.own_servers import OwnServer, Unreachable
 from tests.support.project import Project
+from tests.support.servers import skip_or_fail
 
 
 @pytest.fixture
@@ -24,3 +27,19 @@ def make_project(tmp_path: Path) -> Iterator[Callable[..., Project]]:
 @pytest.fixture
 def project(make_project: Callable[..., Project]) -> Project:
     return make_project()
+
+
+@pytest.fixture
+def own() -> Iterator[Callable[[type[OwnServer]], OwnServer]]:
+    """Starts a server of this test's own."""
+    with ExitStack() as stack:
+
+        def start(kind: type[OwnServer]) -> OwnServer:
+            try:
+                server = kind()
+            except Unreachable as reason:
+                skip_or_fail(str(reason))
+            stack.callback(server.close)
+            return server
+
+        yield start

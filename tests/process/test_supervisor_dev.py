@@ -322,6 +322,14 @@ class TestWithoutConfiguration:
         assert developer.ends() == 0
         assert (developer.folder / "var/dev.toml").read_text() == CONFIG
 
+    def test_where_it_cannot_write_one_it_says_so(self, developer):
+        (developer.folder / "tasks.py").touch()
+        (developer.folder / "var").touch()
+        developer.start()
+
+        assert developer.ends() == 1
+        assert "TaskQueueError: var is no folder: move it away" in developer.said.read_text()
+
     def test_without_tasks_it_says_how_to_begin(self, developer):
         developer.start()
 

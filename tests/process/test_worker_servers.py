@@ -5,12 +5,11 @@ from __future__ import annotations
 import time
 
 import pytest
-import sqlalchemy as sa
 
 from taskqueue import Status
 from tests.support import tasks
-from tests.support.eventually import eventually
-from tests.support.servers import administer, in_folder
+from tests.support.own_servers import OwnMariadb, OwnPostgresql
+from tests.support.servers import end_sessions, in_folder
 
 pytestmark = pytest.mark.process
 
@@ -57,19 +56,25 @@ def test_what_a_killed_worker_held_runs_again_elsewhere(project):
     project.nothing_left()
 
 
-def test_a_worker_outlives_the_end_of_its_sessions(kind, project):
-    if kind != "postgresql":
-        pytest.skip("one statement of an administrator ends all sessions only there")
+def test_an_idle_worker_outlives_the_end_of_its_sessions(kind, project):
     worker = project.worker()
     assert project.queue.enqueue(tasks.add, 1, 1).wait(20) is Status.COMPLETED
-    end = (
-        "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND datname = '{}'"
-    )
-    name = sa.make_url(project.app.settings.brokers["main"].url).database
-    administer("postgresql", end.format(name))
-    again = project.queue.enqueue(tasks.add, 1, 2)
-    eventually(lambda: again.status() is Status.COMPLETED, what="a task after the outage")
+    assert end_sessions(kind, project.app.settings.brokers["main"].url) >= 2
+    assert project.queue.enqueue(tasks.add, 1, 2).wait(20) is Status.COMPLETED
     assert worker.stop() == 0
+
+
+@pytest.mark.parametrize("server", [OwnPostgresql, OwnMariadb])
+def test_an_idle_worker_outlives_a_restart_of_the_server(make_project, own, server):
+    running = own(server)
+    project = make_project(stores=f'url = "{running.url}"')
+    project.queue.initialize()
+    worker = project.worker()
+    assert project.queue.enqueue(tasks.add, 1, 1).wait(20) is Status.COMPLETED
+    running.restart()
+    assert project.queue.enqueue(tasks.add, 1, 2).wait(20) is Status.COMPLETED
+    assert worker.stop() == 0
+    assert "Traceback" not in worker.log.read_text()
 
 
 def test_a_parent_waits_for_children_that_two_workers_run(project):

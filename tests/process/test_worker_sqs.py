@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import time
 
 import pytest
 
@@ -120,3 +121,109 @@ def test_a_worker_weathers_an_outage_of_sqs(make_project):
         assert worker.stop() == 0
         project.queue.close()
     assert len(project.lines("start", before.id)) == 1
+
+
+def test_ten_seconds_of_errors_from_sqs_lose_nothing_and_run_nothing_twice(make_project):
+    """P15: of two workers with a hundred tasks before them, and a producer that goes on."""
+    prefix = f"p{new_id()[-12:]}_"
+    with Relay(sqs.endpoint()) as relay:
+        stores = STORES.format(region=sqs.REGION, endpoint=relay.url, prefix=prefix)
+        project = make_project(stores=stores, defaults='lease = "5s"')
+        bind = lambda: tasks.traced.bind(str(project.ledger), 0.02)  # noqa: E731  # a name for what comes twice
+        handles = project.queue.enqueue_many(bind() for _ in range(100))
+        workers = [project.worker(), project.worker()]
+        eventually(lambda: len(project.lines("end")) >= 10, what="the workers at work")
+        relay.broken = True
+        since = time.monotonic()
+        handles += project.queue.enqueue_many(bind() for _ in range(20))
+        eventually(lambda: time.monotonic() - since > 10, what="ten seconds of errors")
+        relay.broken = False
+        eventually(lambda: {h.status() for h in handles} == {Status.COMPLETED}, within=90, what="all completed")
+        assert [worker.stop() for worker in workers] == [0, 0]
+        for worker in workers:
+            assert worker.log.read_text().count("store away") <= 2
+            assert "Traceback" not in worker.log.read_text()
+    assert {len(runs) for runs in spans(project).values()} == {1}
+    project.queue.close()
+
+
+def test_a_queue_that_is_deleted_under_a_worker_is_made_anew_and_nothing_is_lost(project):
+    """R7"""
+    gate = project.folder / "gate"
+    first = project.queue.enqueue(tasks.until, str(project.ledger), str(gate))
+    worker = project.worker()
+    project.started(first)
+    waiting = [project.queue.enqueue(tasks.add, n, 1) for n in range(5)]
+    log, second = project.queue.task_log, time.time() // 1  # noqa: TID251  # the second in which SQS made it
+    eventually(lambda: time.time() // 1 > second + 1, what="another second")  # noqa: TID251
+    client = sqs.client()
+    client.delete_queue(QueueUrl=project.app.queues["default"].broker._address.url)
+    gate.touch()
+    assert first.wait(30) is Status.COMPLETED
+    eventually(lambda: {h.status() for h in waiting} == {Status.COMPLETED}, within=100, what="the others too")
+    assert log.get(first.id).attempts == 1
+    assert worker.stop() == 0
+    said = worker.log.read_text()
+    assert "does not exist; it is made at the next try" in said
+    assert "Traceback" not in said
+
+
+@pytest.mark.parametrize(
+    ("denied", "says"),
+    [("ReceiveMessage", "access denied; allow sqs:ReceiveMessage to these credentials")],
+)
+def test_a_worker_without_a_permission_says_which_and_leaves_with_78(make_project, monkeypatch, denied, says):
+    for name, value in sqs.CREDENTIALS.items():
+        monkeypatch.setenv(name, value)
+    found = 200, {"QueueUrl": "http://127.0.0.1:1/1/x_default", "Attributes": {}}
+    with double(found, by_action={denied: refusal("AccessDenied")}) as server:
+        project = make_project(stores=STORES.format(region=sqs.REGION, endpoint=server.url, prefix="x_"))
+        worker = project.worker()
+        assert worker.wait(20) == 78
+    said = worker.log.read_text()
+    assert says in said
+    assert "Traceback" not in said
+    assert "AKIASECRET" not in said
+
+
+def test_a_worker_that_may_not_delete_says_so_waits_and_keeps_what_it_finished(make_project, monkeypatch):
+    """P15: the report is stored, whatever becomes of the message."""
+    for name, value in sqs.CREDENTIALS.items():
+        monkeypatch.setenv(name, value)
+    prefix = f"p{new_id()[-12:]}_"
+    with Relay(sqs.endpoint()) as relay:
+        relay.denied = "DeleteMessageBatch"
+        project = make_project(stores=STORES.format(region=sqs.REGION, endpoint=relay.url, prefix=prefix))
+        handle = project.queue.enqueue(tasks.add, 1, 1)
+        worker = project.worker()
+        assert handle.wait(30) is Status.COMPLETED
+        eventually(lambda: "allow sqs:DeleteMessage to these credentials" in worker.log.read_text())
+        relay.denied = ""
+        eventually(lambda: "store back" in worker.log.read_text(), what="the permission noticed")
+        assert worker.stop() == 0
+        assert project.queue.task_log.get(handle.id).attempts == 1
+        assert "Traceback" not in worker.log.read_text()
+        project.queue.close()
+
+
+def test_a_group_keeps_its_order_though_a_worker_is_killed_under_it(make_project):
+    """P3, P13: its task comes back at once, before the next of its group."""
+    prefix = f"p{new_id()[-12:]}_"
+    stores = STORES.format(region=sqs.REGION, endpoint=sqs.endpoint(), prefix=prefix) + '[queues."mail.fifo"]\n'
+    project = make_project(stores=stores, defaults='lease = "120s"')
+    gate = project.folder / "gate"
+    options = project.queue.options(queue="mail.fifo", group="ann")
+    first = options.enqueue(tasks.until, str(project.ledger), str(gate))
+    rest = [options.enqueue(tasks.traced, str(project.ledger)) for _ in range(5)]
+    victim, survivor = project.worker("mail.fifo"), project.worker("mail.fifo")
+    (start,) = project.started(first)
+    dying = next(worker for worker in (victim, survivor) if str(worker.pid) == start[4])
+    dying.kill()
+    project.started(first, times=2)
+    gate.touch()
+    eventually(lambda: rest[-1].status() is Status.COMPLETED, within=60, what="the last of the group")
+    assert [line[1] for line in project.lines("start")] == [first.id, first.id, *(handle.id for handle in rest)]
+    runs = sorted((begun, end) for spans_of in spans(project).values() for begun, end in spans_of if end is not None)
+    assert all(end <= later for (_, end), (later, _) in itertools.pairwise(runs))
+    assert next(worker for worker in (victim, survivor) if worker is not dying).stop() == 0
+    project.queue.close()

@@ -33,8 +33,9 @@ class Ended(NamedTuple):
 class Folder:
     """A folder, a configuration in it, and commands that are typed there."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, program: str = "taskqueue") -> None:
         self.path = folder
+        self.program = program
         self.database = folder / "tasks.db"
         self.configure(GOOD)
 
@@ -42,7 +43,7 @@ class Folder:
         (self.path / "taskqueue.toml").write_text(text)
 
     def start(self, *args: str, first: str = "", **options: Any) -> subprocess.Popen[str]:
-        how = ["-c", first + THEN] if first else ["-m", "taskqueue"]
+        how = ["-c", first + THEN] if first else ["-m", self.program]
         return subprocess.Popen(
             [sys.executable, *how, *args],
             cwd=self.path,
@@ -65,10 +66,10 @@ class Folder:
         assert (ended.code, ended.out) == (code, ""), ended
         lines = ended.err.splitlines()
         assert len(lines) == 1, ended.err
-        assert lines[0].startswith("taskqueue: ")
+        assert lines[0].startswith(f"{self.program}: ")
         assert SECRET not in lines[0]
         assert "this is a bug" not in lines[0]
-        return lines[0].removeprefix("taskqueue: ")
+        return lines[0].removeprefix(f"{self.program}: ")
 
     def add(self) -> str:
         ended = self.run("enqueue", ADD, "a=1")

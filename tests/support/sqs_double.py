@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import threading
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
 
 
 class Double:
-    """What it was asked, as (action, parameters)."""
+    """What it was asked, as (action, parameters). What is said `by_action` is always its answer to that."""
 
-    def __init__(self, answers: Sequence[tuple[int, Any]]) -> None:
+    def __init__(self, answers: Sequence[tuple[int, Any]], by_action: Mapping[str, tuple[int, Any]]) -> None:
         self.answers = list(answers)
+        self.by_action = by_action
         self.asked: list[tuple[str, Any]] = []
         self.url = ""
 
     def answer(self, action: str, parameters: Any) -> tuple[int, Any]:
         self.asked.append((action, parameters))
+        if action in self.by_action:
+            return self.by_action[action]
         return self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
 
 
@@ -30,9 +34,9 @@ def refusal(code: str, status: int = 400) -> tuple[int, Any]:
 
 
 @contextmanager
-def double(*answers: tuple[int, Any]) -> Iterator[Double]:
+def double(*answers: tuple[int, Any], by_action: Mapping[str, tuple[int, Any]] | None = None) -> Iterator[Double]:
     """Runs as long as the block."""
-    known = Double(answers)
+    known = Double(answers, by_action or {})
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
@@ -60,10 +64,14 @@ def double(*answers: tuple[int, Any]) -> Iterator[Double]:
 
 
 class Relay:
-    """Stands before a real server and passes everything on, until it is `broken`: then it answers errors."""
+    """Stands before a real server and passes everything on, until it is `broken`: then it answers errors.
+
+    The action that is `denied` it refuses, as AWS does where a permission is missing.
+    """
 
     def __init__(self, target: str) -> None:
         self.broken = False
+        self.denied = ""
         self.refused = 0
         self._target = target
         self.url = ""
@@ -78,8 +86,9 @@ class Relay:
                 self.send_response(status)
                 self.send_header("Content-Type", "application/x-amz-json-1.0")
                 self.send_header("Content-Length", str(len(answer)))
-                self.end_headers()
-                self.wfile.write(answer)
+                with contextlib.suppress(ConnectionError):  # who was killed waits for no answer
+                    self.end_headers()
+                    self.wfile.write(answer)
 
             def log_message(self, *_: Any) -> None:
                 pass
@@ -94,6 +103,8 @@ class Relay:
         if self.broken:
             self.refused += 1
             return 503, b'{"__type": "com.amazonaws.sqs#ServiceUnavailable"}'
+        if self.denied and headers["X-Amz-Target"].endswith(f".{self.denied}"):
+            return 400, b'{"__type": "com.amazonaws.sqs#AccessDenied"}'
         kept = {name: value for name, value in headers.items() if name.lower() not in ("host", "content-length")}
         request = urllib.request.Request(self._target, body, kept)
         try:

@@ -142,6 +142,15 @@ def fails(text: str = "no luck") -> None:
     raise ValueError(text)
 
 
+@task(retries=5, backoff=0.5)
+def fails_at_first(ledger: str, times: int) -> None:
+    """Fails at its first so many attempts."""
+    trace(ledger, "start")
+    if context.attempt <= times:
+        raise ValueError("no luck yet")
+    trace(ledger, "end")
+
+
 @task
 def leaves() -> None:
     raise SystemExit(3)

@@ -84,10 +84,11 @@ def test_a_child_of_a_task_does_not_keep_the_dead_alive(stem, process):
 
     def work_and_fork() -> None:
         Presence(stem, "it", slot="h:1")
-        if not (child := os.fork()):
+        if not os.fork():
+            # Said by the child itself: until it runs, it holds all that its parent had open.
+            os.write(write, f"{os.getpid()}\n".encode())
             while True:
                 signal.pause()
-        os.write(write, f"{child}\n".encode())
 
     pid = process(work_and_fork)
     child = int(os.read(read, 32))

@@ -75,6 +75,7 @@ def refused(text, *, sets=(), **environ) -> str:
         ("[[queues]]", "[queues]: expected a table, not a list"),
         ("[queues.'']", "[queues]: '' is no name"),
         ("[queues.'a/b']", "[queues]: 'a/b' is no name"),
+        ("[queues.'mail ']", "[queues]: 'mail ' is no name: a space stands at its beginning or end"),
         (f"[queues.{'a' * 201}]", "is no name: expected 1 to 200 characters"),
         ('[queues."a\\nb"]', "[queues]: the text has a control character"),
         ("[pools.x]", "[pools.x] queues: missing; list the queues that it serves"),

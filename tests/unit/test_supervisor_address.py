@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import socket
 import stat
@@ -107,6 +108,39 @@ def test_a_folder_that_cannot_be_is_told_of(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(ConfigurationError, match="no socket can be made there .*; give this user write access to"):
         Address(tmp_path / "file/s.sock").listen()
+
+
+def test_who_locks_the_folder_for_long_does_not_keep_it_from_starting(path):
+    path.parent.mkdir()
+    fd = os.open(path.parent, os.O_RDONLY)
+    fcntl.flock(fd, fcntl.LOCK_EX)
+    with Address(path).listen():
+        assert path.is_socket()
+    os.close(fd)
+
+
+def test_of_several_that_start_at_once_beside_a_dead_one_one_has_the_socket(path):
+    dead(path)
+    (told, tell), (released, release) = os.pipe(), os.pipe()
+    for _ in range(8):
+        if os.fork() == 0:
+            os.close(release)
+            try:
+                listener = Address(path).listen()
+                os.write(tell, b"1")
+                os.read(released, 1)
+                listener.close()
+            except TaskQueueError:
+                os.write(tell, b"0")
+            finally:
+                os._exit(0)
+    found = b"".join(os.read(told, 1) for _ in range(8))
+    os.close(release)
+    for _ in range(8):
+        os.wait()
+    for fd in (told, tell, released):
+        os.close(fd)
+    assert sorted(found) == sorted(b"10000000")
 
 
 def test_the_file_goes_with_its_socket(path):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import resource
 import selectors
 import socket
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ import pytest
 from supervisor.control import LONGEST, MOST_CLIENTS, PATIENCE, Control
 from supervisor.request import Peer, Refused, Request
 from tests.support.clock import FakeClock
+from tests.support.pretender import made_up
 
 
 class Loop:
@@ -154,6 +156,14 @@ def test_a_bug_in_what_is_done_harms_only_its_own_request(loop, caplog):
     client.send(line("status"))
     loop.turn()
     assert answers(client) == [{"ok": True}]
+
+
+def test_a_file_name_that_is_no_text_hides_nothing_else(loop):
+    loop.answer = {"snapshot": made_up(config="/srv/\udcff.toml")}
+    client = loop.client(line("status"))
+    loop.turn()
+    (found,) = answers(client)
+    assert (found["snapshot"]["config"], found["snapshot"]["host"]) == ("/srv/\udcff.toml", "web-1")
 
 
 def test_no_password_is_in_an_answer_that_says_what_went_wrong(loop):
@@ -353,8 +363,6 @@ def test_a_client_that_is_gone_is_not_mistaken_for_one_that_took_its_number(loop
 
 
 def test_without_a_descriptor_left_the_loop_rests_and_goes_on_when_there_is_one(loop, caplog):
-    import resource
-
     caplog.set_level(logging.WARNING)
     client = loop.client(line("ping"))
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -375,8 +383,6 @@ def test_without_a_descriptor_left_the_loop_rests_and_goes_on_when_there_is_one(
 
 
 def test_without_a_descriptor_left_the_quietest_client_makes_room(loop):
-    import resource
-
     quiet, client = loop.client(), None
     loop.turn()
     client = loop.client(line("ping"))

@@ -113,7 +113,7 @@ def test_a_program_that_cannot_be_started_raises_and_leaves_the_signals_as_they_
 
 def test_a_program_whose_parent_is_gone_does_not_begin(tmp_path):
     command = tether.command(["touch", str(tmp_path / "begun")])
-    command[3] = str(2**22 + 1)  # more than Linux gives out
+    command[4] = str(2**22 + 1)  # more than Linux gives out
 
     assert subprocess.run(command, cwd=ROOT).returncode == 143
     assert not (tmp_path / "begun").exists()

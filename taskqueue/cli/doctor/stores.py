@@ -2,28 +2,89 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import sqlalchemy as sa
 
 from taskqueue.app import App
-from taskqueue.cli.doctor import sqlite
-from taskqueue.cli.doctor.finding import Finding, ill, well
+from taskqueue.cli.doctor import mysql, postgresql, sqlite
+from taskqueue.cli.doctor.finding import Finding, examine, ill, well
 from taskqueue.cli.times import seconds
 from taskqueue.cli.words import count
 from taskqueue.database import incarnations, tally, upgrade
 from taskqueue.database.engine import Database
+from taskqueue.database.mysql import MysqlDialect
+from taskqueue.database.postgresql import PostgresqlDialect
 from taskqueue.database.sqlite import SqliteDialect
+from taskqueue.queue import Queue
 from taskqueue.status import Status
 
 #: a keeper folds the counts every 10 s; so many rows say that none does
 UNFOLDED = 20_000
-#: an entry from the future, in seconds: the clock was set back
+#: seconds that clocks may differ, and an entry may be from the future: records are dated by the hosts' clocks
 AHEAD = 2.0
 
 
-def database(_app: App, found: Database) -> Iterator[Finding]:
-    """One database: does it answer, does its schema fit, does somebody keep it."""
+def databases(app: App, queues: Sequence[Queue]) -> list[Database]:
+    """Those of these queues' messages and entries, each once."""
+    found = [database for queue in queues for database in (app.database_of(queue), queue.log_database)]
+    return list({id(database): database for database in found if database is not None}.values())
+
+
+def examine_database(app: App, found: Database, away: set[Database]) -> Iterator[Finding]:
+    """The server or file, then what is in it. What does not answer is put among `away`, and left at that."""
+    reached: list[None] = []
+    for examination in (lambda: _server(app, found, reached), lambda: _contents(found, away)):
+        yield from examine(found.name, examination)
+        if not reached:
+            away.add(found)
+            return
+
+
+def _server(app: App, found: Database, reached: list[None]) -> Iterator[Finding]:
+    """Whether it answers, and in which state it is."""
+    with found.look() as connection:
+        reached.append(None)
+        if found.dialect.path is None:
+            yield _skew(app, found, connection)
+        match found.dialect:
+            case PostgresqlDialect():
+                yield from postgresql.server(found.name, connection)
+            case MysqlDialect():
+                yield from mysql.server(found.name, connection)
+
+
+def _skew(app: App, found: Database, connection: sa.Connection) -> Finding:
+    """The server's clock against ours: leases and delays are judged by it alone, records are dated by ours (P20)."""
+    before = app.clock.micros()
+    server = found.dialect.due_now(connection)
+    after = app.clock.micros()
+    apart, unsure = (server - (before + after) / 2) / 1e6, (after - before) / 2e6
+    if abs(apart) - unsure <= AHEAD:
+        return well(found.name, f"its clock and this host's agree within {seconds(max(abs(apart), unsure))}")
+    way = "ahead of" if apart > 0 else "behind"
+    return ill(
+        found.name,
+        f"its clock is {seconds(abs(apart))} {way} this host's",
+        "look at NTP on both: leases and delays go by the server's clock, times of records and eta by the hosts'",
+    )
+
+
+def _contents(found: Database, away: set[Database]) -> Iterator[Finding]:
+    """Whether its schema fits, and somebody keeps it."""
+    with found.look() as connection:
+        half = found.dialect.commits_tables
+        revision = upgrade.revision(connection, found.tables, found.name, half=half)
+        outdated = upgrade.is_outdated(connection, found.tables, found.name, half=half)
+    if outdated and found.dialect.initializes_itself and not revision:
+        away.add(found)
+        yield well(found.name, "is not there yet: its first use makes it")
+        return
+    if outdated and not found.dialect.initializes_itself:
+        away.add(found)
+        missing = f"its schema is {revision:04}, older than this release's" if revision else "it has no tables of ours"
+        yield ill(found.name, missing, "`taskqueue init`")
+        return
     with found.read() as connection:
         revision = upgrade.revision(connection, found.tables, found.name)
     yield well(found.name, f"answers; schema {revision:04}")
@@ -35,7 +96,7 @@ def database(_app: App, found: Database) -> Iterator[Finding]:
 
 def clock(app: App) -> Iterator[Finding]:
     """The wall clock, by the newest entry: records are dated by it, though no lease and no delay is."""
-    page = app.dispatcher.task_log.search(limit=1)
+    page = app.task_log.search(limit=1)
     ahead = max(((entry.created_at - app.clock.micros()) / 1e6 for entry in page.entries), default=0.0)
     if ahead > AHEAD:
         yield ill(

@@ -31,12 +31,18 @@ def upgrade() -> None:
 
 
 class _New:
-    """Creates under one prefix, in one schema."""
+    """Creates under one prefix, in one schema; what an attempt that was ended half way has made already is left."""
 
     def __init__(self, prefix: str, schema: str | None) -> None:
         self.prefix, self.schema = prefix, schema
+        self._resuming = bool(context.config.attributes.get("resuming"))
+
+    def _has(self, table: str) -> bool:
+        return self._resuming and sa.inspect(op.get_bind()).has_table(table, schema=self.schema)
 
     def table(self, name: str, *columns: sa.Column[Any], clustered: bool = False) -> None:
+        if self._has(f"{self.prefix}{name}"):
+            return
         op.create_table(
             f"{self.prefix}{name}",
             *columns,
@@ -46,20 +52,31 @@ class _New:
             mysql_collate="utf8mb4_bin",
         )
 
-    def index(self, name: str, table: str, *columns: str, where: str | None = None) -> None:
+    def index(self, name: str, table: str, *columns: str, where: str | None = None, unique: bool = False) -> None:
+        if self._has_index(f"ix_{self.prefix}{name}", f"{self.prefix}{table}"):
+            return
         condition = sa.text(where) if where else None
         op.create_index(
             f"ix_{self.prefix}{name}",
             f"{self.prefix}{table}",
             list(columns),
             schema=self.schema,
+            unique=unique,
             sqlite_where=condition,
             postgresql_where=condition,
         )
 
-    def row(self, table: str, **values: str) -> None:
-        columns = [sa.column(name, sa.Text) for name in values]
-        op.execute(sa.insert(sa.table(f"{self.prefix}{table}", *columns, schema=self.schema)).values(**values))
+    def _has_index(self, name: str, table: str) -> bool:
+        found = sa.inspect(op.get_bind()).get_indexes(table, schema=self.schema) if self._resuming else ()
+        return any(index["name"] == name for index in found)
+
+    def fact(self, name: str, value: str) -> None:
+        meta = sa.table(
+            f"{self.prefix}meta", sa.column("name", sa.Text), sa.column("value", sa.Text), schema=self.schema
+        )
+        if self._resuming and op.get_bind().execute(sa.select(meta).where(meta.c.name == name)).first():
+            return
+        op.execute(sa.insert(meta).values(name=name, value=value))
 
 
 def _key(name: str, kind: sa.types.TypeEngine[Any]) -> sa.Column[Any]:
@@ -110,7 +127,9 @@ def _task_log(new: _New) -> None:
     new.index("entry_name", "entry", "name", "id")
     new.index("entry_owner", "entry", "owner", "id", where="owner IS NOT NULL")
     new.index("entry_parent", "entry", "parent_id", "status", where="parent_id IS NOT NULL")
-    new.index("entry_unrelayed", "entry", "id", where="relayed_at IS NULL")
+    new.index("entry_unrelayed", "entry", "queue", "relayed_at", "due_at", "id", where="relayed_at IS NULL")
+    new.index("entry_group", "entry", "queue", "group_name", "status", "place", where="group_name IS NOT NULL")
+    new.index("entry_key", "entry", "queue", "unique_key", where="unique_key IS NOT NULL", unique=True)
     new.table(
         "attempt",
         _key("task_id", ID),
@@ -150,6 +169,10 @@ def _entry() -> list[sa.Column[Any]]:
         _may("finished_at", TIME),
         _may("relayed_at", TIME),
         _may("unknown_since", TIME),
+        _may("group_name", NAME),
+        _may("place", TIME),
+        _may("unique_key", NAME),
+        _has("alone", SMALL, server_default="0"),
         _may("progress", BYTES),
         _has("payload", BYTES),
         _may("report", BYTES),
@@ -172,14 +195,14 @@ def _facts(new: _New) -> None:
     number = sa.Column("id", TIME.with_variant(NUMBER, "sqlite"), sa.Identity(), primary_key=True)
     new.table("tally", number, _has("queue", NAME), _has("what", sa.String(16)), _has("delta", TIME))
     new.table("meta", _key("name", sa.String(64)), _has("value", sa.Text()))
-    new.row("meta", name="message_id", value="0")
-    new.row("meta", name="oldest_release", value="1")
+    new.fact("message_id", "0")
+    new.fact("oldest_release", "1")
     _numbers(new)
 
 
 def _numbers(new: _New) -> None:
     """Where message ids come from, where a row that all writers change would make them wait for each other."""
-    kind = op.get_bind().dialect.name
+    kind = op.get_context().dialect.name
     if kind in ("mysql", "mariadb"):
         new.table("number", sa.Column("id", TIME, primary_key=True, autoincrement=True))
     if kind == "postgresql":

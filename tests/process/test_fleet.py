@@ -1,0 +1,123 @@
+"""Four workers on two hosts run 10,000 tasks; one is killed half way, and the store is away once (P1, P2, P3, P15).
+
+The hosts are folders with nothing in common but the address of the store; on SQLite, which is for one host, its file.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from tests.support import sqs, stores
+from tests.support.eventually import eventually
+from tests.support.fleet import Fleet, Ledger, faults
+from tests.support.own_servers import OwnMariadb, OwnPostgresql
+from tests.support.servers import end_sessions, in_folder, server_database
+from tests.support.sqs_double import Relay
+
+pytestmark = [pytest.mark.process, pytest.mark.timeout(240)]
+TASKS = 10_000
+
+
+@pytest.fixture
+def stack() -> Iterator[ExitStack]:
+    with ExitStack() as stack:
+        yield stack
+
+
+@pytest.fixture
+def start_fleet(tmp_path: Path, stack: ExitStack) -> Callable[..., Fleet]:
+    def start(stores: str) -> Fleet:
+        fleet = Fleet(tmp_path, stores=stores, defaults='lease = "3s"')
+        stack.callback(fleet.close)
+        return fleet
+
+    return start
+
+
+def test_on_sqlite(start_fleet, tmp_path):
+    fleet = start_fleet(f'url = "sqlite:///{tmp_path}/tasks.db"')
+    half_way(fleet)
+    fleet.kill_one()
+    to_the_end(fleet)
+
+
+@pytest.mark.parametrize("kind", [OwnPostgresql, OwnMariadb])
+def test_on_a_server_that_crashes_and_comes_back(start_fleet, own, kind):
+    server = own(kind)
+    fleet = start_fleet(f'url = "{server.url}"')
+    half_way(fleet)
+    fleet.kill_one()
+    server.restart()
+    to_the_end(fleet)
+    assert any("store away" in worker.log.read_text() for worker in fleet.workers)
+
+
+@pytest.mark.parametrize("kind", ["postgresql", "mariadb"])
+def test_sessions_that_are_ended_under_load_repeat_nothing(start_fleet, tmp_path, kind):
+    """R4: whether a step was committed is then unknown, and nobody has died."""
+    url = in_folder(kind, tmp_path)
+    fleet = start_fleet(f'url = "{url}"')
+    fleet.enqueue(1500, ahead=1500)
+    fleet.start()
+    for ran in range(300, 1500, 300):
+        fleet.ran(ran, within=60)
+        assert end_sessions(kind, url)
+    to_the_end(fleet, tasks=1500)
+
+
+@pytest.mark.parametrize("tasks", [2000, pytest.param(TASKS, marks=[pytest.mark.soak, pytest.mark.timeout(600)])])
+def test_on_sqs_that_answers_errors_for_ten_seconds(start_fleet, stack, tasks):
+    """The server that stands for SQS here looks at all messages of a queue at each call: hence fewer, and few ahead."""
+    relay = stack.enter_context(Relay(sqs.endpoint()))
+    fleet = start_fleet(stores.with_sqs(server_database("postgresql"), relay.url))
+    half_way(fleet, tasks=tasks, ahead=500)
+    fleet.kill_one()
+    relay.broken = True
+    back = time.monotonic() + 10
+    eventually(lambda: time.monotonic() > back, what="the end of the outage")
+    assert relay.refused
+    relay.broken = False
+    to_the_end(fleet, tasks=tasks, ahead=500)
+
+
+def half_way(fleet: Fleet, *, tasks: int = TASKS, ahead: int = TASKS) -> None:
+    """Some tasks wait when the workers start, the others come while they work."""
+    some = min(tasks // 4, ahead)
+    fleet.enqueue(some, ahead=ahead)
+    fleet.start()
+    fleet.enqueue(tasks // 2 - some, ahead=ahead)
+    fleet.ran(tasks // 2 - ahead // 2, within=300)
+
+
+def to_the_end(fleet: Fleet, *, tasks: int = TASKS, ahead: int = TASKS) -> None:
+    fleet.enqueue(tasks - len(fleet.enqueued), ahead=ahead)
+    fleet.ran(tasks, within=300)
+    fleet.all_completed()
+    fleet.stop()
+    fleet.verify()
+
+
+@pytest.mark.parametrize(
+    ("lines", "fault"),
+    [
+        ("start t 1 1 7 10;end t 1 1 7 20", None),
+        ("start t 1 1 66 10;start t 2 2 7 30;end t 2 2 7 40", None),
+        ("start t 1 1 66 10;end t 1 1 66 20;start t 1 2 7 30;end t 1 2 7 40", None),
+        ("start t 1 1 66 10;start t 2 2 7 24;end t 2 2 7 40", "at once"),
+        ("start t 1 1 66 10;end t 1 1 66 20;start t 1 2 7 15;end t 1 2 7 40", "at once"),
+        ("start t 1 1 7 10;end t 1 1 7 20;start t 1 2 8 30;end t 1 2 8 40", "without a cause"),
+        ("start t 1 1 66 10", "never ran to its end"),
+    ],
+)
+def test_the_ledger_tells_what_may_not_be(tmp_path, lines, fault):
+    (tmp_path / "ledger").write_text(lines.replace(";", "\n") + "\n")
+    ledger = Ledger(tmp_path / "ledger")
+    ledger.read_on()
+    found = faults(ledger, killed={66: 25})
+    assert len(found) == bool(fault), found
+    assert not fault or fault in found[0]
