@@ -92,10 +92,10 @@ class Child:
             self.row.paused = paused
             self.wake()
 
-    def resume(self) -> None:
-        """Take back a USR2 that was sent to it."""
+    def pause_by_signal(self, *, paused: bool) -> None:
+        """Send it USR2 or CONT, as to its slot."""
         with suppress(ProcessLookupError, PermissionError):
-            os.kill(self.pid, signal.SIGCONT)
+            os.kill(self.pid, signal.SIGUSR2 if paused else signal.SIGCONT)
 
     def wake(self) -> None:
         """There is something to read for it. A full pipe has woken it already."""

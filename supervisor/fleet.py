@@ -81,6 +81,9 @@ class Slot:
     def promote(self) -> Child | None:
         """Let the successor take over; who was there before."""
         before, self.current, self.successor = self.current, self.successor, None
+        # USR2 or CONT may have come to the old one since the new one was forked.
+        if (new := self.current) is not None and new.card is not None and new.card.paused is not self.paused_by_signal:
+            new.pause_by_signal(paused=self.paused_by_signal)
         return before
 
     def resume_process(self) -> None:
@@ -88,7 +91,7 @@ class Slot:
         self.paused_by_signal = False
         for child in self.children:
             if (card := child.card) is not None and card.paused:
-                child.resume()
+                child.pause_by_signal(paused=False)
 
     def lose(self, child: Child) -> None:
         """That process is no longer its own. What USR2 said to it last holds for the next one (P6)."""

@@ -62,7 +62,7 @@ def test_telling_one_that_is_gone_harms_nobody(nursery):
     child = nursery.child()
     for rung in (Rung.TERM, Rung.NOW, Rung.ABRT, Rung.KILL):
         child.tell(rung, 1.0)
-    child.resume()
+    child.pause_by_signal(paused=True)
     assert child.standing.rung is Rung.KILL
 
 
@@ -227,7 +227,7 @@ def test_deaths_for_which_there_is_no_room_wait_in_their_order(nursery, undertak
         (Verdict(Kind.RECYCLED, "exit code 75"), logging.INFO, "worker left: exit code 75"),
     ],
 )
-def test_every_end_stands_in_the_log(nursery, undertaker, caplog, verdict, level, said):
+def test_every_end_stands_in_the_log(nursery, undertaker, caplog, *, verdict, level, said):
     with caplog.at_level(logging.INFO):
         undertaker.bury(nursery.child(incarnation="i"), verdict)
     assert (caplog.records[0].levelno, caplog.records[0].getMessage()) == (level, said)

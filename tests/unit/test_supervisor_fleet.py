@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from random import Random
 
 import pytest
@@ -248,6 +250,21 @@ def test_a_successors_end_says_nothing_of_the_slots_pause(fleet, nursery):
     slot.paused_by_signal = True
     end(fleet, seat(nursery, slot, successor=True, paused=False))
     assert slot.paused_by_signal
+
+
+@pytest.mark.parametrize("paused", [True, False])
+def test_a_successor_takes_over_what_a_signal_said_to_the_old_one_meanwhile(fleet, nursery, paused):
+    number = signal.SIGUSR2 if paused else signal.SIGCONT
+    heard = signal.pthread_sigmask(signal.SIG_BLOCK, {number})
+    try:
+        slot = fleet.pools["mail"].slots[0]
+        seat(nursery, slot, paused=paused)
+        slot.paused_by_signal = paused
+        seat(nursery, slot, successor=True, paused=not paused, pid=os.getpid())
+        slot.promote()
+        assert signal.sigtimedwait({number}, 0).si_signo == number
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, heard)
 
 
 def test_a_successor_takes_over(fleet, nursery):

@@ -77,7 +77,7 @@ def test_a_hopeless_one_is_never_tried_again(fleet, slot):
         ({"state": State.STOPPING}, "up", "stopping"),
     ],
 )
-def test_what_a_process_does(fleet, slot, nursery, facts, state, activity):
+def test_what_a_process_does(fleet, slot, nursery, *, facts, state, activity):
     slot.seat(nursery.child(slot, **facts), successor=False)
     assert (shown(fleet).state, shown(fleet).activity) == (state, activity)
 
