@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 from contextlib import suppress
 
@@ -11,8 +12,10 @@ from supervisor.plan import ProcessFacts
 from supervisor.scoreboard import Row
 from taskqueue.worker.scorecard import Card, State
 
-#: of a dead process' stacks, so many bytes are kept
-STACKS = 6000
+#: of a dead process' stacks, so many bytes are read, and so many characters are kept
+READ, STACKS = 65536, 6000
+#: where the stack of a thread begins, in what faulthandler writes
+_THREAD = re.compile(r"\n*^(?=(?:Current thread|Thread) 0x)", re.MULTILINE)
 
 
 class Child:
@@ -103,10 +106,16 @@ class Child:
             os.write(self._life, b"\0")
 
     def stacks(self) -> str:
-        """What it wrote when it had to be ended: the stack of each of its threads."""
-        return os.pread(self._stacks, STACKS, 0).decode(errors="replace").strip()
+        """What it wrote when it had to be ended: the stack of each of its threads, that of its task first."""
+        return _task_first(os.pread(self._stacks, READ, 0).decode(errors="replace").strip())[:STACKS]
 
     def close(self) -> None:
         """It is reaped."""
         for fd in self.fds:
             os.close(fd)
+
+
+def _task_first(stacks: str) -> str:
+    """The main thread, which runs the tasks, is written last; and it is the end that is cut off."""
+    head, *threads = _THREAD.split(stacks.partition("\n\nExtension modules:")[0])
+    return "\n\n".join(part for part in (head, *reversed(threads)) if part)

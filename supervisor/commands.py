@@ -7,9 +7,10 @@ from typing import Any
 
 import msgspec
 
-from supervisor.fleet import Fleet, Paused, Pool, Slot
+from supervisor.fleet import Fleet, Pool
 from supervisor.request import Peer, Refused, Request
 from supervisor.scoreboard import ROWS
+from supervisor.slot import Paused, Slot
 from supervisor.snapshot import Snapshot
 from supervisor.wants import Wants
 from taskqueue.errors import ConfigurationError

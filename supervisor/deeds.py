@@ -7,10 +7,11 @@ from functools import partial
 from random import Random
 
 from supervisor.child import Child
-from supervisor.fleet import Fleet, Slot
+from supervisor.fleet import Fleet
 from supervisor.ladder import Rung
 from supervisor.plan import Action, Dismiss, Promote, Push, Start
 from supervisor.scoreboard import Scoreboard
+from supervisor.slot import Slot
 from supervisor.spawn import CannotFork, Job, Spawner
 from supervisor.wants import Wants
 from supervisor.work import keep, worker

@@ -10,9 +10,12 @@ from __future__ import annotations
 import logging
 import os
 import selectors
+import signal
 import socket
 from collections.abc import Callable, Sequence
 from random import Random
+
+from msgspec.structs import replace
 
 from supervisor import privileges
 from supervisor.child import Child
@@ -21,6 +24,7 @@ from supervisor.control import Control
 from supervisor.deeds import Deeds
 from supervisor.fleet import Fleet
 from supervisor.herald import Herald
+from supervisor.oom import OomKills
 from supervisor.pidfile import Pidfile
 from supervisor.plan import INFINITE, due, plan
 from supervisor.preload import preload
@@ -29,6 +33,7 @@ from supervisor.scoreboard import Scoreboard
 from supervisor.signals import Signals
 from supervisor.snapshot import Snapshot
 from supervisor.spawn import Spawner
+from supervisor.streams import have_streams
 from supervisor.undertaker import Undertaker
 from supervisor.verdict import Exit, judge
 from supervisor.view import View, pauses
@@ -47,6 +52,7 @@ FROZEN = 3.0
 
 def run(config: str | None = None, sets: Sequence[str] = (), *, level: str | None = None) -> int:
     """`supervisor run` with that configuration file, or the one that is found; the exit code. Logs from `level` on."""
+    have_streams()
     file = find(config).absolute()
     said = [*sets, *([f"logging.level={level}"] if level else [])]
     settings = load(file, sets=said)
@@ -77,6 +83,7 @@ class Master:
         self._herald = Herald(self._fleet, self._wants, self.snapshot)
         self._wants.around_reload = self._herald.around_reload
         self._paused_queues: frozenset[str] = frozenset()
+        self._oom_kills = OomKills()
         self._indulgent_until = 0.0
 
     def run(self) -> int:
@@ -143,7 +150,10 @@ class Master:
                 child.wake()
 
     def _bury(self, child: Child, end: Exit) -> bool:
+        unordered = end.signal == signal.SIGKILL and not child.standing.rung
         verdict = judge(end, child.card, told=child.standing.rung, why=child.why)
+        if unordered and self._oom_kills.rose():
+            verdict = replace(verdict, cause=f"{verdict.cause}, by the kernel: out of memory")
         something_held = self._undertaker.bury(child, verdict)
         self._fleet.remember(child, verdict, self._clock.monotonic(), self._random)
         self._board.give_back(child.row)

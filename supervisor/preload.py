@@ -16,6 +16,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NoReturn
 
+from supervisor.heap import fill_holes
 from taskqueue.opened import settle
 from taskqueue.settings import Settings
 
@@ -44,6 +45,7 @@ def preload(settings: Settings) -> bool:
     # Once: what lives now is not looked at again by any child's collector, and so stays shared.
     gc.collect()
     gc.freeze()
+    fill_holes()
     return imported
 
 

@@ -61,12 +61,15 @@ def _past_limit(child: Child, verdict: Verdict) -> str:
 
 
 def _tell(child: Child, verdict: Verdict) -> None:
-    card = child.card
+    card, stacks = child.card, child.stacks()
     facts = {"slot": child.name, "child": child.pid}
+    shown = facts | {"stacks": stacks or None}
     if verdict.kind is Kind.FAILED:
         task = {"task_id": card.task_id, "task_name": card.task_name} if card and card.task_id else {}
-        log.error("worker died: %s", verdict.cause, extra=facts | task | {"stacks": child.stacks() or None})
+        log.error("worker died: %s", verdict.cause, extra=shown | task)
     elif verdict.kind is Kind.CANNOT:
         log.critical("worker cannot start: %s", verdict.cause, extra=facts)
+    elif stacks:
+        log.warning("worker was ended: %s", verdict.cause, extra=shown)
     else:
         log.info("worker left: %s", verdict.cause, extra=facts)

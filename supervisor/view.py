@@ -7,7 +7,8 @@ from typing import cast
 
 from supervisor import snapshot
 from supervisor.child import Child
-from supervisor.fleet import Fleet, Paused, Pool, Slot
+from supervisor.fleet import Fleet, Pool
+from supervisor.slot import Paused, Slot
 from supervisor.snapshot import Activity, SlotState
 from taskqueue.worker.scorecard import Card, State
 

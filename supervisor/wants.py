@@ -7,8 +7,9 @@ import signal
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 
-from supervisor.fleet import Fleet, Paused
+from supervisor.fleet import Fleet
 from supervisor.ladder import Rung
+from supervisor.slot import Paused
 from supervisor.wishes import wishes
 from taskqueue.clock import Clock
 from taskqueue.errors import EXIT_CONFIGURATION, ConfigurationError

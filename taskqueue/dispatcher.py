@@ -8,13 +8,12 @@ from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, Unpack, overload
 
-from taskqueue import codec
 from taskqueue.clock import Clock, SystemClock
 from taskqueue.database.engine import Database
 from taskqueue.errors import ConfigurationError, InvalidArguments, InvalidTransition
-from taskqueue.filing import Filed, Router, Said, file
+from taskqueue.filing import Filed, Router, Said, file, file_again
 from taskqueue.handle import Handle
-from taskqueue.ids import child_id, new_id
+from taskqueue.ids import child_id
 from taskqueue.message import Message
 from taskqueue.options import EnqueueOptions
 from taskqueue.queue import Parent, Queue
@@ -168,26 +167,9 @@ class QueueDispatcher(Enqueuer):
         old = self.task_log.get(task_id)
         if not old.status.ended:
             raise InvalidTransition(f"task {task_id} is {old.status.label}; only an ended task can be repeated")
-        now, fresh = self.clock.micros(), new_id()
-        body = codec.reissue(old.payload, id=fresh, created_at=now)
-        entry = Entry(
-            id=fresh,
-            name=old.name,
-            queue=old.queue,
-            priority=old.priority,
-            label=old.label,
-            owner=old.owner,
-            category=old.category,
-            parent_id=old.parent_id,
-            master_status=old.master_status,
-            retry_of=old.id,
-            payload=body,
-            created_at=now,
-            group_name=old.group_name,
-        )
-        message = Message(fresh, body, old.priority, group=old.group_name)
-        self._put([Filed(self.queue(old.queue), entry, message)])
-        return Handle(fresh, self.task_log)
+        again = file_again(old, self.queue(old.queue), self.clock)
+        self._put([again])
+        return Handle(again.entry.id, self.task_log)
 
     def spawn(self, parent: Parent, tasks: Sequence[AbstractTask], keys: Sequence[str | None]) -> list[Handle[Any]]:
         """Enqueue children of a running task, under its fence; a child that exists already is left as it is (R11)."""

@@ -11,6 +11,7 @@ import msgspec
 from taskqueue import codec
 from taskqueue.clock import Clock, to_micros
 from taskqueue.errors import InvalidArguments, UnknownQueue, did_you_mean
+from taskqueue.ids import new_id
 from taskqueue.message import Message
 from taskqueue.options import NOTHING_SAID, TaskOptions, check_name, merge
 from taskqueue.queue import Queue
@@ -123,6 +124,28 @@ def _refuse_group(queue: Queue, said: Said) -> None:
             f"queue {queue.name!r} has no groups, so that nothing would run group {said.group!r} in order; name a "
             "queue that has them (at sqs:// those whose name ends in .fifo), or leave out group"
         )
+
+
+def file_again(old: Entry, queue: Queue, clock: Clock) -> Filed:
+    """An ended task once more: same parameters, owner, parent and group, under a new id. Its key stays with the old."""
+    now, fresh = clock.micros(), new_id()
+    body = codec.reissue(old.payload, id=fresh, created_at=now)
+    entry = Entry(
+        id=fresh,
+        name=old.name,
+        queue=old.queue,
+        priority=old.priority,
+        label=old.label,
+        owner=old.owner,
+        category=old.category,
+        parent_id=old.parent_id,
+        master_status=old.master_status,
+        retry_of=old.id,
+        payload=body,
+        created_at=now,
+        group_name=old.group_name,
+    )
+    return Filed(queue, entry, Message(fresh, body, old.priority, group=old.group_name))
 
 
 def _own_options(task: AbstractTask) -> TaskOptions:

@@ -57,7 +57,7 @@ def headline(snapshot: Snapshot) -> list[Styled]:
         how,
         Styled(f"{up} of {count(wanted, 'worker')} up", GOOD if up >= wanted else BAD),
         Styled(f"{count(busy, 'task')} running", BUSY if busy else ""),
-        Styled(f"for {seconds(snapshot.uptime)}", "dim"),
+        Styled(f"started {seconds(snapshot.uptime)} ago", "dim"),
         Styled(f"pid {snapshot.pid}", "dim"),
         Styled(snapshot.config, "dim"),
     ]

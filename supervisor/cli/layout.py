@@ -16,6 +16,7 @@ GAP = 2
 RIGHT = frozenset({"Pid", "Age", "For", "Done", "Restarts", "Memory"})
 #: what gives way, in this order: (column, the width that it is cut to; 0: it is left out)
 GIVING_WAY = (
+    ("Worker", 40),
     ("Task", 30),
     ("Id", 0),
     ("Age", 0),
@@ -24,6 +25,8 @@ GIVING_WAY = (
     ("Restarts", 0),
     ("Pid", 0),
     ("Done", 0),
+    ("Worker", 20),
+    ("For", 0),
 )
 #: the least that a note is worth beside a row; else it stands below
 BESIDE = 24

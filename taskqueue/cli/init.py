@@ -11,6 +11,7 @@ import click
 from taskqueue.app import App
 from taskqueue.cli import terminal
 from taskqueue.cli.command import Command
+from taskqueue.cli.doctor import sqs
 from taskqueue.cli.parameters import Duration
 from taskqueue.cli.session import Session
 from taskqueue.cli.stores import Store, stores
@@ -24,15 +25,21 @@ LOCK_TIMEOUT = 2.0
 
 
 class State(NamedTuple):
-    """One store: its schema's revision as it is found (0: none) and as it is to be; None where it has none."""
+    """One store: its schema's revision as it is found (0: none) and as it is to be; None where it has none.
+
+    `missing` are the queues that a service has not got yet.
+    """
 
     store: Store
     found: int | None
     wanted: int | None
+    missing: tuple[str, ...] = ()
 
     @property
     def todo(self) -> str:
         """What is to be done, in words; empty if nothing is."""
+        if self.missing:
+            return f"create {', '.join(self.missing)}"
         if self.wanted is None or self.found is None or self.found >= self.wanted:
             return ""
         return f"create schema {self.wanted:04}" if not self.found else f"upgrade {self.found:04} to {self.wanted:04}"
@@ -81,7 +88,7 @@ def command(session: Session, /, *, chosen: str | None, after: int, lock_timeout
     if flags["sql"]:
         _print_script(wanted, after=after, lock_timeout=lock_timeout)
         return 0
-    states = [_state(store, lock_timeout) for store in wanted]
+    states = [_state(session.app, store, lock_timeout) for store in wanted]
     if flags["plan"]:
         _tell(states, as_json=flags["as_json"], plan=True)
         return EXIT_FAILED if any(state.todo for state in states) else 0
@@ -103,10 +110,11 @@ def _chosen(app: App, name: str | None) -> list[Store]:
     return chosen
 
 
-def _state(store: Store, lock_timeout: float) -> State:
+def _state(app: App, store: Store, lock_timeout: float) -> State:
     database = store.database
     if database is None:
-        return State(store, None, None)
+        at_sqs = [n for n in store.queues if sqs.serves(app.settings.brokers[app.settings.queues[n].broker])]
+        return State(store, None, None, tuple(n for n in at_sqs if not sqs.is_there(app, n)))
     with _impatient(database, lock_timeout), database.look() as connection:
         half = database.dialect.commits_tables
         found = upgrade.revision(connection, database.tables, database.name, half=half)

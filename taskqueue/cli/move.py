@@ -100,7 +100,16 @@ def _mover(session: Session, name: str, source: str | None, destination: str) ->
         raise click.UsageError(f"queue {name!r} cannot be moved from {source!r} to itself{said}")
     _refuse_two_logs(session, name, (source, destination))
     found = app.database_at(ends[0], source)
+    _mind_the_pause(name, found or ends[0].log_database, app.database_at(ends[1], destination) or ends[1].log_database)
     return Mover(*ends, switched=destination == own, strangers=_other_log(found, ends[0].log_database))
+
+
+def _mind_the_pause(name: str, source: Database | None, destination: Database | None) -> None:
+    """A pause is kept in the database of the queue, and does not move (P6)."""
+    from taskqueue.database.incarnations import paused_queues
+
+    if source is not destination and source is not None and name in paused_queues(source):
+        terminal.note(f"queue {name!r} is paused, but only where it was: pause it with the new configuration, too")
 
 
 def _refuse_two_logs(session: Session, name: str, brokers: tuple[str, str]) -> None:

@@ -58,6 +58,8 @@ def _facts(sheet: Sheet) -> Iterable[tuple[str, str]]:
     yield "label", entry.label or ""
     yield "owner", entry.owner or ""
     yield "category", entry.category or ""
+    yield "group", entry.group_name or ""
+    yield "key", entry.unique_key or ""
     yield "parent", f"{entry.parent_id}{_named(sheet.parent)}" if entry.parent_id else ""
     yield "repeats", entry.retry_of or ""
     yield "enqueued", f"{local(entry.created_at)}, {ago(entry.created_at)}"

@@ -29,6 +29,8 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     workers: tuple[str, ...] | None = None
     #: messages that wait in the queue
     waiting: int = 0
+    #: the task of its group whose turn it is
+    turn: str | None = None
     children: Mapping[Status, int] = {}
 
 
@@ -94,6 +96,12 @@ def _unknown_name(facts: Facts) -> Iterator[str]:
 
 def _turn(facts: Facts) -> Iterator[str]:
     """Where nothing else holds it up."""
+    if facts.turn is not None and facts.turn != facts.entry.id:
+        yield (
+            f"It waits for task {facts.turn}, which comes before it in group {facts.entry.group_name!r}: "
+            f"`taskqueue log why {facts.turn}` tells what that one waits for."
+        )
+        return
     due = facts.entry.due_at is None or facts.entry.due_at <= facts.now
     if due and facts.pause is None and facts.workers != () and facts.entry.relayed_at is not None:
         served = f", served by {count(len(facts.workers), 'worker')}" if facts.workers else ""

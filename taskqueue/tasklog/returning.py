@@ -77,10 +77,10 @@ def lost(
 def _death(head: Head, one: Lost, running: Mapping[str, str]) -> Death:
     if one.id in running:
         return Death(Cause.CRASH, running[one.id], interrupted=True, counts=True)
-    was_running = head.status is Status.RUNNING
-    if was_running and one.only_one:
+    if one.only_one:
+        # Its start may not have been written: a task that ends its worker at once would be run for ever.
         return Death(Cause.HOST_LOST, "its lease ended without a word from its worker", interrupted=True, counts=True)
-    return Death(Cause.LEASE_LOST, "its lease ended", interrupted=was_running, counts=False)
+    return Death(Cause.LEASE_LOST, "its lease ended", interrupted=head.status is Status.RUNNING, counts=False)
 
 
 def _after(head: Head, death: Death, max_crashes: Mapping[str, int], now: int) -> Change:

@@ -106,6 +106,8 @@ class Lifeline(threading.Thread):
 
     def _rest(self) -> None:
         """Sleep until something is due, the worker is poked, or (when idle) a queue rings."""
+        if self._leaving.over(self._inbox, away=self._outages.on):
+            return  # this very step stored what was left, and the poke of the last task's end is read: none will follow
         now = self._clock.monotonic()
         until = min(self._leaving.next(now), self._leases.next(now), self._turns.next(now), now + 5.0)
         if self._deposed:

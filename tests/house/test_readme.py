@@ -121,17 +121,48 @@ def test_the_targets_of_make_are_there():
     assert {"demo", "test"} <= told <= set(re.findall(r"^([a-z]+):", makefile, re.MULTILINE))
 
 
-def test_every_promise_is_there_and_its_limits_too():
-    promises, limits = readme.TEXT.split("\n## Promises\n")[1].split("\n## ")[0].split("\n| |", 1)
-    told = [int(n) for n in re.findall(r"^\* \*\*P(\d+) ", promises, re.MULTILINE)]
-    rows = [row.split("|")[1] for row in limits.splitlines() if row.startswith("| P")]
-    limited: set[int] = set()
-    for row in rows:
-        first, last = re.findall(r"P(\d+)", row)[0], re.findall(r"P(\d+)", row)[-1]
-        limited |= set(range(int(first), int(last) + 1))
+def table(headings: str) -> list[list[str]]:
+    """The rows of the table that begins with these headings, cell by cell."""
+    _, _, text = readme.TEXT.partition(f"| | {headings} |\n")
+    rows = text.split("\n\n", 1)[0].splitlines()[1:]
+    return [[cell.strip() for cell in row.strip("|").split("|")] for row in rows]
 
-    assert told == list(range(1, 22))
-    assert limited == set(told)
+
+STORES = ["SQLite", "PostgreSQL", "MariaDB, MySQL", "SQS", "memory"]
+
+
+def test_every_promise_is_there_and_its_limits_too():
+    promises = readme.TEXT.split("\n## Promises\n")[1].split("\n| |", 1)[0]
+    told = re.findall(r"^\* \*\*(P\d+) ", promises, re.MULTILINE)
+
+    assert told == [f"P{number}" for number in range(1, 22)]
+    assert [row[0] for row in table(" | ".join(STORES))] == told
+
+
+def test_every_note_of_the_promises_is_there():
+    kept, notes = readme.TEXT.partition("**A worker that runs alone**")[2].split("\n1. ", 1)
+    named = {int(number) for number in re.findall(r"\((\d+)\)", kept)}
+    there = {1, *(int(number) for number in re.findall(r"^(\d+)\. ", notes.split("\n\n")[0], re.MULTILINE))}
+
+    assert named == there
+
+
+def test_what_is_kept_is_shown_by_a_test():
+    shown = set()
+    for promises, where, by in table("where | shown by"):
+        module, _, sentence = by.partition(": ")
+        (file,) = (readme.ROOT / "tests").rglob(f"{module}.py")
+        assert f"def test_{sentence.replace(' ', '_')}(" in file.read_text(), by
+        stores = ["SQLite", "PostgreSQL", "MariaDB", "SQS", "memory"] if where == "all" else where.split(", ")
+        shown |= {(promise, store) for promise in promises.split(", ") for store in stores}
+
+    kept = {
+        (promise, store.partition(",")[0])
+        for promise, *cells in table(" | ".join(STORES))
+        for store, cell in zip(STORES, cells, strict=True)
+        if cell.startswith("kept")
+    }
+    assert kept - shown == set()
 
 
 def test_links_lead_somewhere():

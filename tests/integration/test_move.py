@@ -80,7 +80,8 @@ def test_what_waits_moves_and_runs_at_the_new_broker(open_removal, typed, route,
 def test_it_tells_what_it_did(open_removal, typed):
     removal = open_removal()
     removal.old.dispatcher.enqueue_many(tasks.add.bind(1, n) for n in range(3))
-    assert typed("move", "default", "--to", "new").out == "default: 3 messages moved from old to new\n"
+    ran = typed("move", "default", "--to", "new")
+    assert (ran.out, ran.err) == ("default: 3 messages moved from old to new\n", "")
     assert move(typed) == {
         "queue": "default",
         "source": "old",
@@ -201,6 +202,20 @@ def test_what_a_dead_worker_held_at_the_source_is_moved_when_its_lease_is_over(o
     eventually(lambda: move(typed)["moved"] or removal.destination.broker.depth().waiting, what="the lease's end")
     work_off(removal.new)
     assert handle.result() == 2
+
+
+def test_a_pause_that_does_not_move_is_told_of(open_removal, typed):
+    """P6"""
+    open_removal()
+    typed("queues", "pause", "default")
+    assert "queue 'default' is paused, but only where it was" in typed("move", "default", "--to", "new").err
+
+
+def test_queues_that_go_with_the_default_broker_are_named(open_removal, typed, tmp_path):
+    removal = open_removal()
+    (tmp_path / "more.toml").write_text(removal.config.read_text() + "[queues.mail]\n")
+    said = typed("move", "default", "--to", "new", config=tmp_path / "more.toml").err
+    assert said == "queues that go with 'default' when its broker is switched, to be moved too: mail\n"
 
 
 # Refused

@@ -119,6 +119,16 @@ def test_a_connection_elsewhere_or_in_autocommit_is_refused(database, kind, url)
     loose.dispose()
 
 
+def test_clocks_do_not_depend_on_the_session_s_time_zone(database, kind):
+    """P20"""
+    elsewhere = {"postgresql": "SET TIME ZONE '+09:00'", "mariadb": "SET time_zone = '+09:00'"}[kind]
+    with database.read() as connection:
+        before = database.dialect.due_now(connection)
+        connection.exec_driver_sql(elsewhere)
+        assert 0 <= database.dialect.due_now(connection) - before < 60e6
+        connection.invalidate()
+
+
 def test_what_is_locked_for_too_long_is_said(opened, broker):
     push(broker, "a")
     impatient = RdsQueueBroker(opened(timeout=1), "mail", owner=broker.owner)

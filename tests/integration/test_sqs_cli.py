@@ -54,6 +54,10 @@ def test_group_and_key_reach_the_entry_and_tasks_of_a_group_run_in_order(sh_at):
         first = sh.enqueue(ADD, "a=1", *said, "--key", "order-9")
         assert sh.enqueue(ADD, "a=1", *said, "--key", "order-9") == first
         second = sh.enqueue(ADD, "a=2", *said)
+        assert f"It waits for task {first}, which comes before it in group 'customer-7'" in sh("log", "why", second)
+        shown = sh("log", "show", first)
+        assert "customer-7" in shown
+        assert "order-9" in shown
         assert sh.type("worker", "ordered.fifo", "--drain").code == 0
         entries = {entry["id"]: entry for entry in sh.json("log", "list")["entries"]}
         assert entries[first]["group_name"] == entries[second]["group_name"] == "customer-7"

@@ -9,6 +9,7 @@ import pytest
 from tests.support.own_servers import OwnServer, Unreachable
 from tests.support.project import Project
 from tests.support.servers import skip_or_fail
+from tests.support.supervision import RunningSupervisor, Site
 
 
 @pytest.fixture
@@ -27,6 +28,30 @@ def make_project(tmp_path: Path) -> Iterator[Callable[..., Project]]:
 @pytest.fixture
 def project(make_project: Callable[..., Project]) -> Project:
     return make_project()
+
+
+@pytest.fixture
+def make_site(tmp_path: Path) -> Iterator[Callable[..., Site]]:
+    """A folder to run supervisors in. Each test ends by stopping them, and asserts that nothing is left."""
+    made: list[Site] = []
+
+    def make(**parts: str) -> Site:
+        made.append(Site(tmp_path, **parts))
+        return made[-1]
+
+    yield make
+    for site in made:
+        site.finish()
+
+
+@pytest.fixture
+def site(make_site: Callable[..., Site]) -> Site:
+    return make_site()
+
+
+@pytest.fixture
+def supervisor(site: Site) -> RunningSupervisor:
+    return site.start()
 
 
 @pytest.fixture

@@ -85,9 +85,12 @@ class Project:
     def __init__(
         self, folder: Path, *, app: str = "", defaults: str = "", grace: float = 30, stores: str = STORES
     ) -> None:
+        self._settle(folder, CONFIG.format(app=app, defaults=defaults, grace=grace, stores=stores))
+
+    def _settle(self, folder: Path, config: str) -> None:
         self.folder = folder
         self.config = folder / "taskqueue.toml"
-        self.config.write_text(CONFIG.format(app=app, defaults=defaults, grace=grace, stores=stores))
+        self.config.write_text(config)
         self.ledger = folder / "ledger"
         self.ledger.touch()
         self.workers: list[RunningWorker] = []

@@ -102,7 +102,7 @@ def test_a_pool_without_workers_is_there():
     assert row(of(), "mail").split() == ["mail", "0", "of", "0", "up"]
 
 
-@pytest.mark.parametrize("width", [40, 60, 80, 100, 120, 200])
+@pytest.mark.parametrize("width", [30, 40, 60, 80, 100, 120, 200])
 def test_no_line_is_wider_than_the_terminal_and_no_note_is_cut(width):
     note = "exit 78: " + " ".join(f"word{n}" for n in range(60))
     busy = slot(
@@ -117,6 +117,14 @@ def test_no_line_is_wider_than_the_terminal_and_no_note_is_cut(width):
     words = " ".join(lines).split()
     assert [word for word in words if word.startswith("word")] == [f"word{n}" for n in range(60)]
     assert "to be killed in 3 s" in " ".join(words)
+
+
+def test_a_long_name_leaves_room_for_the_rest():
+    name = "q" * 200
+    snapshot = made_up(pools=(pool(name, slot(name, 0, pid=4711, activity="idle")),))
+    lines = shown(snapshot, width=80)
+    assert lines[-1].split()[1:] == ["idle", "4711", "0"]
+    assert len(lines[-1].split()[0]) == 38
 
 
 def test_a_terminal_of_80_columns_shows_task_and_time():

@@ -9,9 +9,10 @@ import msgspec
 import pytest
 
 from supervisor.commands import Commands
-from supervisor.fleet import Fleet, Paused
+from supervisor.fleet import Fleet
 from supervisor.ladder import Rung
 from supervisor.request import Peer, Refused, Request, request_of
+from supervisor.slot import Paused
 from supervisor.wants import Wants
 from taskqueue.errors import ConfigurationError, TaskQueueError
 from taskqueue.settings import parse

@@ -9,7 +9,8 @@ from random import Random
 import pytest
 
 from supervisor.backoff import FLOOR, HEALTHY
-from supervisor.fleet import Fleet, Paused, UnknownTarget
+from supervisor.fleet import Fleet, UnknownTarget
+from supervisor.slot import Paused
 from supervisor.verdict import Kind, Verdict
 from supervisor.wishes import wishes
 from taskqueue.settings import parse

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from supervisor.fleet import Fleet, Paused
+from supervisor.fleet import Fleet
 from supervisor.ladder import Rung
+from supervisor.slot import Paused
 from supervisor.snapshot import Pause
 from supervisor.view import View
 from supervisor.wishes import Wish

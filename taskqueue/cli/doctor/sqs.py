@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from taskqueue.app import App
@@ -31,20 +32,38 @@ def serves(broker: BrokerSettings) -> bool:
 
 def queue(app: App, name: str) -> Iterator[Finding]:
     """One queue. Raises what its calls do: access denied, no answer, ..."""
+    subject, said = f"queue {name}", app.settings.brokers[app.settings.queues[name].broker].options
+    with _calls(app, name) as (place, calls):
+        if url := _url(place, calls):
+            yield from _examined(subject, calls, url, said)
+        else:
+            yield _missing(subject, place, creates=said["create"])
+
+
+def is_there(app: App, name: str) -> bool:
+    """Whether SQS has that queue."""
+    with _calls(app, name) as (place, calls):
+        return bool(_url(place, calls))
+
+
+@contextmanager
+def _calls(app: App, name: str) -> Iterator[tuple[str, Calls]]:
     broker = app.settings.brokers[app.settings.queues[name].broker]
-    subject, said = f"queue {name}", broker.options
-    place = queue_name(said["prefix"], name)
-    calls = Calls(
-        place, region=broker.url.partition("://")[2].rstrip("/"), endpoint=said["endpoint_url"], create=said["create"]
-    )
+    place = queue_name(broker.options["prefix"], name)
+    region, endpoint = broker.url.partition("://")[2].rstrip("/"), broker.options["endpoint_url"]
+    calls = Calls(place, region=region, endpoint=endpoint, create=broker.options["create"])
     try:
-        url = str(calls.call("get_queue_url", QueueName=place)["QueueUrl"])
-    except QueueMissing:
-        yield _missing(subject, place, creates=said["create"])
-    else:
-        yield from _examined(subject, calls, url, said)
+        yield place, calls
     finally:
         calls.close()
+
+
+def _url(place: str, calls: Calls) -> str:
+    """Empty if it is not there."""
+    try:
+        return str(calls.call("get_queue_url", QueueName=place)["QueueUrl"])
+    except QueueMissing:
+        return ""
 
 
 def _missing(subject: str, place: str, *, creates: bool) -> Finding:
@@ -93,9 +112,8 @@ def _redrive(subject: str, calls: Calls, policy: Mapping[str, Any], named: str |
             f"SQS moves messages to {letters} at their receipt number {most}, though their tasks are to run again",
             f"set maxReceiveCount of its RedrivePolicy to {MAX_RECEIVES}: the task log counts crashes (max_crashes)",
         )
-    try:
-        url = calls.call("get_queue_url", QueueName=letters)["QueueUrl"]
-    except QueueMissing:
+    url = _url(letters, calls)
+    if not url:
         yield ill(subject, f"its dead letter queue {letters} is not there", "create it, or remove the RedrivePolicy")
         return
     has = calls.call("get_queue_attributes", QueueUrl=url, AttributeNames=[_NUMBER]).get("Attributes", {})

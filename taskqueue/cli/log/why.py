@@ -61,6 +61,7 @@ def _facts(app: App, entry: Entry) -> Facts:
         pause=pause_of(app, queue),
         workers=None if workers is None else tuple(worker.slot for worker in workers),
         waiting=queue.broker.depth().waiting,
+        turn=queue.task_log.turns([entry.id]).get(entry.id),
     )
 
 

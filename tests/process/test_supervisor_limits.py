@@ -1,0 +1,134 @@
+"""The system has no room: for a process, a descriptor, a line of the log. The supervisor waits, and goes on."""
+
+from __future__ import annotations
+
+import os
+import resource
+import signal
+
+import psutil
+import pytest
+
+from taskqueue import Status
+from tests.support import mischief, tasks
+from tests.support.cgroup import Group
+
+pytestmark = pytest.mark.process
+
+
+def works(site, supervisor) -> None:
+    """A worker that is killed is replaced, a task runs, and a reload is heard."""
+    before = supervisor.pids()
+    os.kill(before[0], signal.SIGKILL)
+    supervisor.replaced(before[0])
+    assert site.queue.enqueue(tasks.add, 1, 1).wait(20) is Status.COMPLETED
+    supervisor.send("SIGUSR2")
+    supervisor.eventually(lambda status: status.paused)
+    supervisor.send("SIGCONT")
+    supervisor.eventually(lambda status: not status.paused)
+
+
+def test_without_descriptors_it_tries_again_and_recovers(site, supervisor):
+    master = supervisor.master
+    soft, hard = master.rlimit(resource.RLIMIT_NOFILE)
+    first, second = supervisor.pids()
+    master.rlimit(resource.RLIMIT_NOFILE, (3, hard))
+    os.kill(first, signal.SIGKILL)
+    supervisor.says("cannot be forked: Too many open files")
+    supervisor.send("SIGUSR2")
+    supervisor.says("SIGUSR2 received")
+    supervisor.send("SIGCONT")
+    supervisor.says("SIGCONT received")
+    assert site.queue.enqueue(tasks.pid).result(20) == second
+    master.rlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert supervisor.ready().pids()[1] == second
+    assert supervisor.output.count("cannot be forked") == 1, "once, not at each try"
+
+
+def test_without_room_for_a_process_it_tries_again_and_recovers(site, supervisor):
+    with Group("pids") as group:
+        group.add(supervisor.pid)
+        group.limit(1)
+        first, second = supervisor.pids()
+        os.kill(first, signal.SIGKILL)
+        (problem,) = supervisor.eventually(lambda status: status.problems)
+        assert "cannot be forked" in problem
+        assert site.queue.enqueue(tasks.pid).result(20) == second
+        group.limit(None)
+        assert supervisor.ready().pids()[1] == second
+        group.leave(supervisor.pid)
+        for pid in supervisor.pids():
+            group.leave(pid)
+
+
+def test_a_worker_that_the_kernel_kills_for_its_memory_is_one_worker_lost_and_poison_ends(make_site):
+    site = make_site(defaults="max_crashes = 1")
+    supervisor = site.start()
+    with Group("memory") as group:
+        group.limit(250)
+        group.add(supervisor.pid)
+        for child in supervisor.master.children():
+            group.add(child.pid)
+        keeper = supervisor.keeper
+        poison = site.queue.enqueue(mischief.uses_memory, str(site.ledger), 1000)
+        assert poison.wait(40) is Status.FAILED
+        assert "SIGKILL" in poison.report().message
+        assert len(site.lines("start", poison.id)) == 2
+        assert site.lines("held-1000") == []
+        supervisor.ready()
+        assert supervisor.keeper == keeper
+        group.limit(None)
+        for process in [supervisor.master, *supervisor.master.children()]:
+            group.leave(process.pid)
+
+
+def test_a_log_that_cannot_be_written_is_no_reason_to_stop(site):
+    with open("/dev/full", "wb") as full:
+        supervisor = site.start(stderr=full)
+        works(site, supervisor)
+
+
+@pytest.mark.parametrize("closed", ["2>&-", "0<&- 1>&- 2>&-"])
+def test_without_its_standard_streams_it_works_like_any_other(site, closed):
+    """What it opens itself must not take their numbers: a child would take it for a stream."""
+    supervisor = site.start(before=["sh", "-c", f'exec "$@" {closed}', "sh"])
+    works(site, supervisor)
+    for process in [supervisor.master, *supervisor.master.children()]:
+        for stream in range(3):
+            assert os.path.realpath(f"/proc/{process.pid}/fd/{stream}") in ("/dev/null", str(supervisor.log))
+
+
+def test_a_worker_has_nothing_open_that_is_its_master_s_or_its_siblings(site, supervisor):
+    """Sockets, pidfile, selector, and the ends of others' pipes: they would outlive who owns them."""
+    children = {child.pid: links(child.pid) for child in supervisor.master.children()}
+    master = links(supervisor.pid)
+    shared = {"/dev/null", str(supervisor.log)}
+    for pid, own in children.items():
+        others = set().union(*[found for other, found in children.items() if other != pid])
+        assert {link for link in own & others if is_private(link)} <= shared
+        # Its life pipe and the file for its stacks are what it shares with its master.
+        common = {link for link in own & master if is_private(link)} - shared
+        assert len([link for link in common if link.startswith("pipe:")]) == 1, common
+        assert not [link for link in common if link.startswith(("socket:", "anon_inode:[eventpoll"))]
+        assert str(supervisor.pidfile) not in own
+
+
+def links(pid: int) -> set[str]:
+    """What a process has open. A memory file is known by its inode."""
+    found = set()
+    for fd in os.listdir(f"/proc/{pid}/fd"):
+        path = f"/proc/{pid}/fd/{fd}"
+        link = os.readlink(path)
+        found.add(f"{link} {os.stat(path).st_ino}" if "memfd" in link else link)
+    return found
+
+
+def is_private(link: str) -> bool:
+    """Not a file of the store, or an anonymous thing without a name of its own."""
+    return "tasks.db" not in link and not link.startswith("anon_inode:")
+
+
+def test_the_master_is_one_thread(supervisor):
+    assert len(psutil.Process(supervisor.pid).threads()) == 1
+    assert "sqlite3" not in {os.path.basename(link) for link in links(supervisor.pid)}
+    assert not [link for link in links(supervisor.pid) if "tasks.db" in link], "it opens no store"
