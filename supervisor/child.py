@@ -49,6 +49,11 @@ class Child:
         return self._card
 
     @property
+    def torn(self) -> bool:
+        """It was ended while it wrote its scorecard: what it did last nobody can tell."""
+        return self.row.scorecard.read() is None
+
+    @property
     def up(self) -> bool:
         """It has started and waits for tasks, or runs them."""
         return self.card is not None and self.card.state is not State.BOOT
@@ -75,7 +80,7 @@ class Child:
         with suppress(ProcessLookupError, PermissionError):
             if rung is Rung.KILL:
                 os.killpg(self.pid, signal.SIGKILL)
-        with suppress(ProcessLookupError):
+        with suppress(ProcessLookupError, PermissionError):  # a task may have made itself somebody else
             os.kill(self.pid, rung.signal)
 
     def hurry(self, until: float) -> None:
@@ -89,10 +94,10 @@ class Child:
             self.row.paused = paused
             self.wake()
 
-    def resume(self) -> None:
-        """Take back a USR2 that was sent to it."""
-        with suppress(ProcessLookupError):
-            os.kill(self.pid, signal.SIGCONT)
+    def pause_by_signal(self, *, paused: bool) -> None:
+        """Send it USR2 or CONT, as to its slot."""
+        with suppress(ProcessLookupError, PermissionError):
+            os.kill(self.pid, signal.SIGUSR2 if paused else signal.SIGCONT)
 
     def wake(self) -> None:
         """There is something to read for it. A full pipe has woken it already."""

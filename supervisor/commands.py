@@ -13,6 +13,7 @@ from supervisor.scoreboard import ROWS
 from supervisor.slot import Paused, Slot
 from supervisor.snapshot import Snapshot
 from supervisor.wants import Wants
+from taskqueue.errors import ConfigurationError
 
 Answer = dict[str, Any]
 
@@ -36,7 +37,7 @@ class Commands:
             case "status":
                 return {"snapshot": msgspec.to_builtins(self._snapshot())}
             case "stop":
-                self._wants.stop(now=request.now)
+                self._wants.stop(now=request.now, by=f"stop, said by {peer}")
                 return {"message": "stopping now" if request.now else "stopping after the current tasks"}
         if self._wants.stopping:
             raise Refused("the supervisor is stopping")
@@ -50,12 +51,12 @@ class Commands:
             case "restart":
                 return self._restart(request.target)
             case "reload":
-                return {"message": self._wants.reload()}
+                return {"message": self._reload()}
         raise Refused(f"no command {request.command!r}")
 
     def _pause(self, name: str | None, paused: Paused | None) -> Answer:
         target: Fleet | Pool | Slot = self._fleet if name is None else self._fleet.target(name)
-        if isinstance(target, Pool) and target.name in self._fleet.keepers:
+        if not isinstance(target, Fleet) and self._pool_of(target).name in self._fleet.keepers:
             raise Refused("the keeper is never paused: it holds no task, and gives back what dead workers held")
         before, target.paused = target.paused, paused if paused is None else target.paused or paused
         if paused is None and isinstance(target, Slot):
@@ -73,6 +74,9 @@ class Commands:
         held = [f"{what} is paused (by {paused.by})" for what, paused in above if paused]
         return f", once it is not held from above: {' and '.join(held)}" if held else ""
 
+    def _pool_of(self, target: Pool | Slot) -> Pool:
+        return target if isinstance(target, Pool) else self._fleet.pools[target.pool]
+
     def _scale(self, request: Request) -> Answer:
         if request.target is None or request.workers is None:
             raise Refused("scale needs a pool and a number of workers, such as `supervisor scale mail 4`")
@@ -81,6 +85,8 @@ class Commands:
             raise Refused(f"{request.target!r} is one worker: name its pool, {pool.pool!r}")
         if pool.name in self._fleet.keepers:
             raise Refused("there is one keeper, always")
+        if pool.gone:
+            raise Refused(f"pool {pool.name!r} is not in the configuration any more, and drains")
         most = ROWS // 4
         if not 0 <= request.workers <= most:
             raise Refused(f"a pool can have 0 to {most:,} workers, not {request.workers:,}")
@@ -88,6 +94,12 @@ class Commands:
         pool.scale(request.workers)
         said = f"; the file says {pool.wish.workers}" if pool.scaled else ""
         return {"message": f"{pool.name}: {before} -> {pool.wanted} workers{said}"}
+
+    def _reload(self) -> str:
+        try:
+            return self._wants.reload()
+        except ConfigurationError:
+            raise Refused(self._wants.refused) from None
 
     def _restart(self, name: str | None) -> Answer:
         targets = self._fleet.pools.values() if name is None else [self._fleet.target(name)]

@@ -26,6 +26,8 @@ class Pool:
         self.wish = wish
         self.wanted = wish.workers
         self.scaled = False
+        #: the file does not name it any more: it drains
+        self.gone = False
         self.paused: Paused | None = None
         self.slots: dict[int, Slot] = {}
         self._fill()
@@ -37,12 +39,18 @@ class Pool:
 
     def become(self, wish: Wish) -> None:
         """The file says something else now. A count that was scaled by hand stays until the file's own changes."""
+        self.gone = False
         if wish.workers != self.wish.workers:
             self.wanted, self.scaled = wish.workers, False
         if wish.basis != self.wish.basis:
             self.renew()
         self.wish = wish
         self._fill()
+
+    def go(self) -> None:
+        """The file does not name it any more: it drains."""
+        self.wish = msgspec.structs.replace(self.wish, workers=0)
+        self.wanted, self.scaled, self.gone = 0, False, True
 
     def renew(self) -> None:
         """Replace every process."""
@@ -104,8 +112,7 @@ class Fleet:
                 self.pools[name] = Pool(wish, lambda pool, index: f"{self._host}/{pool}/{index}")
         for name, pool in self.pools.items():
             if name not in wishes:
-                pool.become(msgspec.structs.replace(pool.wish, workers=0))
-                pool.wanted = 0
+                pool.go()
 
     @property
     def slots(self) -> Iterator[Slot]:
@@ -160,11 +167,13 @@ class Fleet:
         if name in self.pools:
             return self.pools[name]
         pool, _, index = name.rpartition("/")
-        if pool in self.pools and index.isdecimal() and int(index) in self.pools[pool].slots:
-            return self.pools[pool].slots[int(index)]
-        known = [name for name, pool in self.pools.items() if pool.wanted]
-        hint = did_you_mean(name, known) or f"; there are {', '.join(known) or 'none'}"
-        raise UnknownTarget(f"no pool or slot {name!r}{hint}")
+        if pool in self.pools:
+            slots = self.pools[pool].slots.values()
+            if (slot := next((slot for slot in slots if str(slot.index) == index), None)) is not None:
+                return slot
+        known = [name for name, pool in self.pools.items() if not pool.gone]
+        hint = did_you_mean(name[:200], known) or f"; there are {', '.join(known)}"
+        raise UnknownTarget(f"no pool or slot {name[:200]!r}{hint}")
 
     def is_paused(self, slot: Slot) -> bool:
         """The host, its pool or the slot itself is paused. The keeper never is."""
@@ -173,12 +182,8 @@ class Fleet:
         return any((self.paused, self.pools[slot.pool].paused, slot.paused))
 
     def tidy(self) -> None:
-        """Forget what is neither wanted nor there. A pool that left the file is shown while it ends its tasks."""
+        """Forget what is neither wanted nor there. A pool that is gone from the file is shown until its last task."""
         leaving = {child.pool for child in self.leavers}
         for pool in self.pools.values():
             pool.tidy()
-        self.pools = {
-            name: pool
-            for name, pool in self.pools.items()
-            if pool.wanted or pool.slots or pool.wish.workers or name in leaving
-        }
+        self.pools = {name: pool for name, pool in self.pools.items() if not pool.gone or pool.slots or name in leaving}

@@ -165,7 +165,7 @@ class Master:
         """See what children say of themselves, and tell them what is wanted."""
         for slot in self._fleet.slots:
             for child in slot.children:
-                if (card := child.card) is not None:
+                if child is slot.current and (card := child.card) is not None:
                     slot.paused_by_signal = card.paused
                 child.pause(self._fleet.is_paused(slot))
         paused = self._board.pauses.read()

@@ -133,22 +133,21 @@ class Notice:
         self._memory = memory
         self._turn_at = at
         self._sides = (at + _HEAD.size, at + _HEAD.size + (NOTICE - _HEAD.size) // 2)
-        #: what this very process has written; a copy of the writer that a fork made knows nothing of it
-        self._written: frozenset[str] | None = None
         self._read: tuple[int, frozenset[str]] = (0, frozenset())
 
-    def write(self, names: frozenset[str]) -> None:
-        """Replace them. What does not fit is left out, the last in alphabetical order first."""
-        if names == self._written:
-            return
-        body = _encoded(names)
+    def write(self, names: frozenset[str]) -> bool:
+        """Replace them; whether they were others before. What does not fit is left out, in alphabetical order."""
+        kept, body = _fitting_names(names)
+        # What stands there counts, not what this process has written or read: before it there was another keeper.
+        if kept == self.read():
+            return False
         turn = (self._turn + 1) & 0xFFFFFFFF
         side = self._sides[turn % 2]
         self._memory[side + _HEAD.size : side + _HEAD.size + len(body)] = body
         _HEAD.pack_into(self._memory, side, len(body))
         # The turn last: until then the other side is what is read.
         _HEAD.pack_into(self._memory, self._turn_at, turn)
-        self._written = names
+        return True
 
     def read(self) -> frozenset[str]:
         """The names that were written last."""
@@ -176,8 +175,8 @@ def _fitting(death: Death) -> bytes:
     return body
 
 
-def _encoded(names: frozenset[str]) -> bytes:
+def _fitting_names(names: frozenset[str]) -> tuple[frozenset[str], bytes]:
     kept = sorted(names)
     while len(body := msgspec.json.encode(kept)) > NOTICE // 2 - 2 * _HEAD.size:
         kept = kept[: max(len(kept) // 2, min(len(kept) - 1, len(kept) * NOTICE // 2 // len(body)))]
-    return body
+    return frozenset(kept), body

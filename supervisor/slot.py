@@ -75,6 +75,9 @@ class Slot:
     def promote(self) -> Child | None:
         """Let the successor take over; who was there before."""
         before, self.current, self.successor = self.current, self.successor, None
+        # USR2 or CONT may have come to the old one since the new one was forked.
+        if (new := self.current) is not None and new.card is not None and new.card.paused is not self.paused_by_signal:
+            new.pause_by_signal(paused=self.paused_by_signal)
         return before
 
     def resume_process(self) -> None:
@@ -82,12 +85,14 @@ class Slot:
         self.paused_by_signal = False
         for child in self.children:
             if (card := child.card) is not None and card.paused:
-                child.resume()
+                child.pause_by_signal(paused=False)
 
     def lose(self, child: Child) -> None:
-        """That process is no longer its own."""
+        """That process is no longer its own. What USR2 said to it last holds for the next one (P6)."""
         if child is self.current:
             self.current = None
+            if (card := child.card) is not None:
+                self.paused_by_signal = card.paused
         if child is self.successor:
             self.successor = None
 

@@ -43,8 +43,8 @@ class Undertaker:
 
 def _death(child: Child, verdict: Verdict) -> Death:
     card = child.card
-    if card is None:
-        return Death(incarnation="", slot=child.name)
+    if card is None or child.torn:
+        return Death(incarnation=card.incarnation if card else "", slot=child.name)
     running = {}
     if verdict.blamed and card.task_id:
         cause = f"{verdict.cause} (worker {child.name}, pid {child.pid})"

@@ -14,6 +14,7 @@ from supervisor.wishes import wishes
 from taskqueue.clock import Clock
 from taskqueue.errors import EXIT_CONFIGURATION, ConfigurationError
 from taskqueue.settings import Settings
+from taskqueue.worker.orders import SAME
 
 log = logging.getLogger(__name__)
 
@@ -32,6 +33,8 @@ class Wants:
         #: how far the whole was told to go
         self.stop_rung = Rung.NONE
         self.exit_code = 0
+        #: when the first TERM or INT came; a second one means now
+        self._insisted_at: float | None = None
         #: why the last reload was refused; empty if it was not
         self.refused = ""
         #: entered while the configuration is read again
@@ -45,7 +48,7 @@ class Wants:
         """Follow a signal."""
         match number:
             case signal.SIGTERM | signal.SIGINT:
-                self.stop(now=self.stopping, by=number.name)
+                self._insist(number.name)
             case signal.SIGQUIT:
                 self.stop(now=False, by=number.name)
             case signal.SIGHUP:
@@ -58,6 +61,13 @@ class Wants:
                 log.info("SIGCONT received: working")
 
     # Stopping
+
+    def _insist(self, by: str) -> None:
+        """Only a second TERM or INT means now (P5), and one that comes at once is the same: see `SAME`."""
+        now = self._clock.monotonic()
+        again = self._insisted_at is not None and now > self._insisted_at + SAME
+        self._insisted_at = now if self._insisted_at is None else self._insisted_at
+        self.stop(now=again, by=by)
 
     @property
     def stopping(self) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, Literal
 
 import msgspec
@@ -30,7 +31,7 @@ def wishes(settings: Settings) -> dict[str, Wish]:
     """
     queues = [queue for queue in settings.queues.values() if queue.workers and _waits(settings, queue)]
     found = [
-        Wish(name=_keeper_of(settings), kind="keeper", basis=_common(settings)),
+        Wish(name=_keeper_of(settings), kind="keeper", basis=(_common(settings), _own(settings, settings.queues))),
         *(_wish(settings, queue.name, "queue", (queue.name,), queue.workers) for queue in queues),
         *(
             _wish(settings, pool.name, "pool", pool.queues, pool.workers, selector=pool.selector)
@@ -53,9 +54,12 @@ def _wish(
     *,
     selector: str = "weighted",
 ) -> Wish:
-    own = [msgspec.structs.replace(settings.queues[queue], workers=0) for queue in queues]
-    basis = (_common(settings), own, selector)
+    basis = (_common(settings), _own(settings, queues), selector)
     return Wish(name=name, kind=kind, queues=queues, selector=selector, workers=workers, basis=basis)
+
+
+def _own(settings: Settings, queues: Iterable[str]) -> Any:
+    return [msgspec.structs.replace(settings.queues[queue], workers=0) for queue in queues]
 
 
 def _common(settings: Settings) -> Any:

@@ -54,6 +54,7 @@ def _prepared(app: App, queues: Iterable[str]) -> bool:
 
     Whether tables had to be created or upgraded.
     """
+    before = "alembic" in sys.modules  # an application may have it for itself, and would be recycled for ever
     for name in queues:
         with suppress(BrokerUnavailable):
             queue = app.dispatcher.queue(name)
@@ -62,7 +63,7 @@ def _prepared(app: App, queues: Iterable[str]) -> bool:
                     pass
             if not queue.broker.capabilities.recovers:
                 queue.broker.initialize()
-    return "alembic" in sys.modules
+    return not before and "alembic" in sys.modules
 
 
 def _leave_with_what_was_needed_once(place: Place) -> int:
@@ -136,8 +137,7 @@ class Keeping:
         """All of them or none: of a store that is away, the last known state holds (P6)."""
         found = [incarnations.paused_queues(database) for database in self._app.registers]
         paused: frozenset[str] = frozenset().union(*found)
-        if paused != self._board.pauses.read():
-            self._board.pauses.write(paused)
+        if self._board.pauses.write(paused):
             self._place.ring()
 
     def _renew(self, now: float) -> None:

@@ -109,15 +109,18 @@ class App:
                 database.warm()
 
     def become(self, config: Settings) -> None:
-        """Go on with other settings, before anything was opened. Whoever holds the dispatcher holds the new one."""
-        held = self.__dict__.pop("dispatcher", None)
-        for made in ("queues", "task_log_broker"):
-            self.__dict__.pop(made, None)
+        """Go on with other settings, before anything was opened.
+
+        Whoever holds the dispatcher, or the task log, holds the new one.
+        """
+        held = {name: made for name in ("task_log", "dispatcher") if (made := vars(self).get(name)) is not None}
+        for name in ("queues", "task_log_broker", *held):
+            vars(self).pop(name, None)
         self._databases.clear()
         self.settings = config
-        if held is not None:
-            vars(held).update(vars(self.dispatcher))
-            self.__dict__["dispatcher"] = held
+        for name, made in held.items():
+            vars(made).update(vars(getattr(self, name)))
+            vars(self)[name] = made
 
     def worker(
         self,

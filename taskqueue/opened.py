@@ -10,6 +10,7 @@ from taskqueue import settings
 from taskqueue.app import App
 from taskqueue.dispatcher import QueueDispatcher
 from taskqueue.settings import Settings
+from taskqueue.settings.locations import absolute
 from taskqueue.task.function import set_default_dispatcher
 
 _apps: dict[tuple[Path, tuple[str, ...]], App] = {}
@@ -18,7 +19,7 @@ _lock = threading.Lock()
 
 def open_app(config: str | Path | None = None, *, sets: Sequence[str] = ()) -> App:
     """The process's one `App` of that configuration file (see `taskqueue.settings.load` for where it is looked up)."""
-    key = (settings.find(config).absolute(), tuple(sets))
+    key = (absolute(settings.find(config)), tuple(sets))
     with _lock:
         if key not in _apps:
             _apps[key] = App(settings.load(key[0], sets=sets))

@@ -164,3 +164,78 @@ def test_between_two_looks_a_task_is_never_nowhere(inbox):
         seen_empty = seen_empty or inbox.empty
     thread.join()
     assert not seen_empty
+
+
+# Signs of life
+
+
+class Pulse:
+    """Counts beats, and lets a test wait for one."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.felt = threading.Condition()
+
+    def __call__(self) -> None:
+        with self.felt:
+            self.count += 1
+            self.felt.notify_all()
+
+    def reaches(self, count: int) -> bool:
+        with self.felt:
+            return self.felt.wait_for(lambda: self.count >= count, 10)
+
+
+@pytest.fixture
+def pulse(inbox, monkeypatch):
+    monkeypatch.setattr("taskqueue.worker.inbox.BEAT", 0.01)
+    inbox.beat = Pulse()
+    return inbox.beat
+
+
+def test_a_task_thread_that_waits_gives_signs_of_life(inbox, pulse):
+    thread = threading.Thread(target=inbox.take)
+    thread.start()
+    assert pulse.reaches(5)
+    inbox.close()
+    thread.join(5)
+    assert not thread.is_alive()
+
+
+def test_the_first_comes_before_it_waits(inbox, pulse, monkeypatch):
+    monkeypatch.setattr("taskqueue.worker.inbox.BEAT", 1000.0)
+    thread = threading.Thread(target=inbox.take)
+    thread.start()
+    assert pulse.reaches(1)
+    inbox.close()
+    thread.join(5)
+
+
+def test_it_gives_them_while_it_is_paused_too(inbox, pulse):
+    inbox.hold(paused=True)
+    inbox.put([work(1)])
+    thread = threading.Thread(target=inbox.take)
+    thread.start()
+    assert pulse.reaches(3)
+    inbox.hold(paused=False)
+    thread.join(5)
+    assert inbox.taken == 1
+
+
+def test_and_while_it_waits_for_its_outcomes_to_be_stored(inbox, pulse):
+    inbox.put([work(1)])
+    inbox.done(inbox.take(), object())
+    thread = threading.Thread(target=inbox.flushed)
+    thread.start()
+    assert pulse.reaches(3)
+    inbox.collect()
+    inbox.stored()
+    thread.join(5)
+    assert not thread.is_alive()
+
+
+def test_with_work_at_hand_there_is_nothing_to_wait_for(inbox, pulse):
+    inbox.put([work(1), work(2)])
+    inbox.take()
+    inbox.take()
+    assert pulse.count == 0

@@ -81,3 +81,33 @@ def test_orders_that_were_given_back_can_be_poked_and_waited_for():
     orders.wait(0.01)
     assert orders.obey() == []
     orders.restore()
+
+
+# Under a master: paused by a signal to this very process, or from above (P6)
+
+
+@pytest.mark.parametrize("here", [True, False])
+@pytest.mark.parametrize("above", [True, False])
+def test_paused_here_or_from_above_is_paused(orders, here, above):
+    orders.paused_here, orders.paused_above = here, above
+    assert orders.paused is (here or above)
+
+
+def test_cont_takes_back_only_what_usr2_said(orders):
+    orders.paused_above = True
+    send(orders, "SIGUSR2", "SIGCONT")
+    assert not orders.paused_here
+    assert orders.paused
+
+
+def test_what_is_taken_back_above_leaves_what_usr2_said(orders):
+    send(orders, "SIGUSR2")
+    orders.paused_above = True
+    orders.paused_above = False
+    assert orders.paused
+    assert orders.paused_here
+
+
+def test_a_pause_does_not_hold_up_a_stop(orders):
+    orders.paused_above = True
+    assert send(orders, "SIGUSR2", "SIGTERM").stop is Stop.GRACEFUL

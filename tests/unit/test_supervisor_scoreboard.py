@@ -248,8 +248,18 @@ def test_a_new_keeper_tells_what_is_so_whatever_it_inherited(board):
 def test_what_has_not_changed_is_not_written_again(board):
     board.pauses.write(frozenset({"mail"}))
     turn = board.pauses._turn
-    board.pauses.write(frozenset({"mail"}))
+    assert not board.pauses.write(frozenset({"mail"}))
     assert board.pauses._turn == turn
+    assert board.pauses.write(frozenset())
+
+
+def test_of_two_keepers_the_one_that_stays_tells_what_is_so(board):
+    """What it wrote itself before the other one came is not what stands there."""
+    other = Notice(board.memory, board.pauses._turn_at)
+    board.pauses.write(frozenset({"mail"}))
+    other.write(frozenset())
+    assert board.pauses.write(frozenset({"mail"}))
+    assert other.read() == {"mail"}
 
 
 @pytest.mark.parametrize("steps", range(4))
@@ -268,7 +278,8 @@ def test_a_keeper_that_is_killed_while_it_writes_leaves_the_last_known_state(boa
 
 def test_of_ten_thousand_names_as_many_are_told_as_fit(board):
     names = [f"queue-{n:05}" for n in range(10_000)]
-    board.pauses.write(frozenset(names))
+    assert board.pauses.write(frozenset(names))
+    assert not board.pauses.write(frozenset(names)), "once"
     told = Notice(board.memory, board.pauses._turn_at).read()
     assert 4000 < len(told) < 10_000
     assert sorted(told) == names[: len(told)]
