@@ -90,6 +90,7 @@ class Master:
         """Supervise until told to stop; the exit code."""
         self._pidfile.take()
         try:
+            self._signals.hold()
             self._fleet.preloaded = preload(self._wants.settings)
             self._wants.begin()
             self._signals.install()
