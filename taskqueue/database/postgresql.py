@@ -40,6 +40,8 @@ class PostgresqlDialect(ServerDialect):
     driver_name = "psycopg"
     scheme = "postgresql+psycopg"
     which = "SELECT current_database()::text, pg_postmaster_start_time()::text, current_setting('port')"
+    #: no question about a type that we do not have, at each connect
+    engine_options: Mapping[str, Any] = {"use_native_hstore": False}
     moves_in_one = True
 
     def __init__(
