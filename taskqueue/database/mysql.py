@@ -123,6 +123,7 @@ class MysqlDialect(Dialect):
     def prepare(self, transaction: Transaction, *, timeout: float) -> None:
         connection, name = transaction.connection, f"{self.url.database}.{self.tables.prefix}init"[:64]
         raw: Any = connection.connection.driver_connection
+        connection.info[_PREPARING] = True
         patience, raw._read_timeout = raw._read_timeout, None  # noqa: SLF001  an index on a long table takes its time
         for statement in self.preparation(timeout=timeout):
             connection.exec_driver_sql(statement)
@@ -135,6 +136,7 @@ class MysqlDialect(Dialect):
             connection.execute(sa.select(sa.func.release_lock(name)))
             connection.exec_driver_sql(f"SET SESSION lock_wait_timeout = {_whole(self.timeout)}")
             raw._read_timeout = patience  # noqa: SLF001  as it was
+            del connection.info[_PREPARING]
 
         transaction.before_commit("release the lock", release)
 
@@ -170,6 +172,7 @@ class MysqlDialect(Dialect):
         return diagnose(error)
 
 
+_PREPARING = "preparing"
 _WHICH = "SELECT DATABASE(), @@hostname, @@port, @@datadir"
 _NOW = "SELECT TIMESTAMPDIFF(MICROSECOND, '1970-01-01 00:00:00', UTC_TIMESTAMP(6))"
 
@@ -178,7 +181,9 @@ def _whole(timeout: float) -> int:
     return max(1, round(timeout))
 
 
-def _checked_out(raw: Any, *_: object) -> None:
+def _checked_out(raw: Any, record: sa.pool.ConnectionPoolEntry, _: object) -> None:
+    if record.info.get(_PREPARING):
+        raise InvalidatePoolError  # an init failed in this session, which still holds its lock
     # A server that has ended this session has said so: something waits to be read where nothing was asked for.
     poll = select.poll()
     poll.register(raw._sock.fileno(), select.POLLIN)  # noqa: SLF001  PyMySQL has no other way to it
