@@ -97,17 +97,19 @@ class Signals:
 
 
 def reset_in_child(mask: set[int]) -> None:
-    """In a forked child, before it has handlers of its own.
+    """In a forked child, before it has handlers of its own (`taskqueue.worker.orders`).
 
-    TERM ends it, since it holds nothing yet. What an operator sends to a whole fleet harms none that is still booting.
+    TERM ends it, since it holds nothing yet. What an operator sends to a whole fleet harms none that is still booting,
+    and pausing waits. A handler that does nothing, unlike a signal that is ignored, is not handed on to programs that
+    tasks start.
     """
     signal.set_wakeup_fd(-1)
     for number in HEARD:
         signal.signal(number, signal.SIG_DFL)
-    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2):
-        signal.signal(number, signal.SIG_IGN)
+    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGUSR1):
+        signal.signal(number, _do_nothing)
     signal.signal(signal.SIGPIPE, signal.SIG_IGN)
-    signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+    signal.pthread_sigmask(signal.SIG_SETMASK, mask | {signal.SIGUSR2})
 
 
 def _do_nothing(_signal: int, _frame: FrameType | None) -> None:

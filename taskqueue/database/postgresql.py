@@ -158,7 +158,7 @@ class PostgresqlDialect(ServerDialect):
         said = [
             f"SET LOCAL lock_timeout = {_milliseconds(timeout)}",
             "SET LOCAL statement_timeout = 0",
-            f"SELECT pg_advisory_xact_lock(hashtext('{self._channel()}'))",
+            "SELECT pg_advisory_xact_lock(hashtext('{}'))".format(self._channel().replace("'", "''")),
         ]
         if schema := self.tables.metadata.schema:
             said.append('CREATE SCHEMA IF NOT EXISTS "{}"'.format(schema.replace('"', '""')))
