@@ -141,7 +141,9 @@ class Master:
         eager = self._wants.stopping or any(not child.up for child in self._fleet.children)
         slots = self._slots(now)
         leavers = [child.facts() for child in self._fleet.leavers]
-        return min(now + min(EAGER if eager else LOOK, self._herald.period), due(slots, leavers))
+        at = min(now + min(EAGER if eager else LOOK, self._herald.period), due(slots, leavers))
+        # Whom we are indulgent with is overdue all the time.
+        return max(at, now + EAGER) if now < self._indulgent_until else at
 
     # Facts
 
