@@ -40,6 +40,8 @@ class PostgresqlDialect(ServerDialect):
     driver_name = "psycopg"
     scheme = "postgresql+psycopg"
     which = "SELECT current_database()::text, pg_postmaster_start_time()::text, current_setting('port')"
+    #: no question about a type that we do not have, at each connect
+    engine_options: Mapping[str, Any] = {"use_native_hstore": False}
     moves_in_one = True
 
     def __init__(
@@ -156,7 +158,7 @@ class PostgresqlDialect(ServerDialect):
         said = [
             f"SET LOCAL lock_timeout = {_milliseconds(timeout)}",
             "SET LOCAL statement_timeout = 0",
-            f"SELECT pg_advisory_xact_lock(hashtext('{self._channel()}'))",
+            "SELECT pg_advisory_xact_lock(hashtext('{}'))".format(self._channel().replace("'", "''")),
         ]
         if schema := self.tables.metadata.schema:
             said.append('CREATE SCHEMA IF NOT EXISTS "{}"'.format(schema.replace('"', '""')))
