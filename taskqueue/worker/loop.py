@@ -96,7 +96,8 @@ class Worker:
         def beat() -> None:
             now = self._crew.clock.monotonic()
             if now < lifeline.stepped_at + LIFELESS:
-                self._crew.note(state=State.IDLE, task_id="", task_name="", deadline=now + AHEAD)
+                state = State.PAUSED if self._inbox.paused else State.IDLE
+                self._crew.note(state=state, task_id="", task_name="", deadline=now + AHEAD)
 
         self._inbox.beat = beat
         beat()
