@@ -25,10 +25,21 @@ class Screen:
         """A line of text."""
         self.console.print(Text(visible(text), style=style), soft_wrap=True)
 
-    def event(self, text: str, *, bad: bool = False) -> None:
+    def event(self, text: str, *, good: bool = True) -> None:
         """Something happened."""
-        mark = "✗" if bad else "✓"
-        self.line(f"  {mark} {text}", style="red" if bad else "green")
+        self.line(f"  {'✓' if good else '✗'} {text}", style="green" if good else "red")
+
+    def typed(self, command: str, printed: str) -> None:
+        """A command, and what it printed on a terminal of `width` columns."""
+        lines = [Text(f"$ {command}", style="bold"), *map(Text.from_ansi, printed.rstrip().splitlines())]
+        for line in lines:
+            line.rstrip()
+            self.console.print(Text("    ").append(line), soft_wrap=True)
+
+    @property
+    def width(self) -> int:
+        """Columns for what is printed by others."""
+        return self.console.width - 4
 
     @contextmanager
     def showing(self, total: int) -> Iterator[None]:
