@@ -111,4 +111,4 @@ def _verdict(console: Console, summary: Summary) -> None:
     text = (
         f"✓ Every one of {count(summary.files, 'file')} was counted exactly once; a plain walk finds the same SHA-256s."
     )
-    console.print(Text(f"{text}{unread}", style="bold green"), soft_wrap=True)
+    console.print(Text(f"{text}{unread}", style="bold green"), soft_wrap=not console.is_terminal)

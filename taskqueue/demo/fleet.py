@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal as signals
 import socket
 import subprocess
 import sys
@@ -190,7 +191,7 @@ class Fleet:
         code = self._process.poll() if self._process else None
         if code is None:
             return
-        how = f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
+        how = f"was killed by {signals.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
         said = self._log.read_text(errors="replace").strip().splitlines()[-1:] or ["nothing"]
         raise TaskQueueError(f"the supervisor {how}; it said last: {said[0]}")
 
