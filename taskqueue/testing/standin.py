@@ -32,8 +32,8 @@ def standing_in(dispatcher: QueueDispatcher, stand_for: Callable[[Queue], Queue]
         raise TaskQueueError("this process has a test kit that has not ended yet; there can be one at a time")
     own_put, own_provider = QueueDispatcher._put, function._provider  # noqa: SLF001  # to give them back
 
-    def put(_: Any, filed: Sequence[Filed], *, parent: Parent | None = None, **_connection: Any) -> None:
-        own_put(dispatcher, [replace(f, queue=stand_for(f.queue)) for f in filed], parent=parent)
+    def put(_: Any, filed: Sequence[Filed], *, parent: Parent | None = None, **_connection: Any) -> dict[str, str]:
+        return own_put(dispatcher, [replace(f, queue=stand_for(f.queue)) for f in filed], parent=parent)
 
     stores: dict[str, Any] = {name: _always(name, getattr(dispatcher, name)) for name in ("task_log", "clock")}
     function.set_default_dispatcher(lambda: dispatcher)
