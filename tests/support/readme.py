@@ -20,6 +20,7 @@ ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
 TEXT = README.read_text(encoding="utf-8")
 FIRST = "First program"
+COMMANDS = ("taskqueue", "supervisor")
 _PATH = re.compile(r"# (\S+\.(?:py|toml|service))")
 _ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
@@ -78,11 +79,11 @@ def lay_out(folder: Path, *, upto: str) -> None:
 
 
 def environment(folder: Path) -> dict[str, str]:
-    """What a reader's shell has: `python` and `taskqueue` are ours, a terminal is 100 columns wide."""
+    """What a reader's shell has: `python`, `taskqueue` and `supervisor` are ours, a terminal is 100 columns wide."""
     programs = folder / "env" / "bin"
     programs.mkdir(parents=True, exist_ok=True)
-    ours = "import sys; from taskqueue.cli import main; sys.exit(main())"
-    for name, call in {"python": "", "taskqueue": f"-c '{ours}'"}.items():
+    calls = {name: f"-c 'import sys; from {name}.cli import main; sys.exit(main())'" for name in COMMANDS}
+    for name, call in {"python": "", **calls}.items():
         program = programs / name
         program.write_text(f'#!/bin/sh\nexec "{sys.executable}" {call} "$@"\n')
         program.chmod(0o755)
@@ -141,6 +142,11 @@ _VARIES = (
     (r"\d\d:\d\d:\d\d(\.\d+)?([+-]\d\d:\d\d)?", "<time>"),
     (r"\b[\w.-]+:\d+\b", "<worker>"),
     (r"\bby \S+@\S+", "by <somebody>"),
+    (r"\bby \S+ \(uid \d+\)", "by <somebody>"),
+    (r"^\S+(?=  (running|paused)  )", "<host>"),
+    (r"\bpid \d+\b", "pid <pid>"),
+    (r"\b\d+(?=\s+\d+(\.\d+)? m?s\b)", "<pid>"),
+    (r"\b\d+ MiB\b", "<size>"),
     (r"\[\d+\]", "[<pid>]"),
     (r"\b\d+(\.\d+)? m?s\b", "<duration>"),
     (r"(?<=\S)\s{2,}", "  "),
@@ -149,7 +155,7 @@ _VARIES = (
 
 def alike(said: Sequence[str], printed: Sequence[str]) -> bool:
     """Whether these lines are those, but for ids, times, widths; "..." stands for any text, or lines by itself."""
-    pattern = "\n".join(re.escape(_settled(line)).replace(r"\.\.\.", "(?s:.*)") for line in said)
+    pattern = "\n".join(re.sub(r"(\\ )*\\\.\\\.\\\.", "(?s:.*)", re.escape(_settled(line))) for line in said)
     return re.fullmatch(pattern, "\n".join(_settled(line) for line in printed)) is not None
 
 
