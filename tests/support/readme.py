@@ -22,6 +22,7 @@ TEXT = README.read_text(encoding="utf-8")
 FIRST = "First program"
 COMMANDS = ("taskqueue", "supervisor")
 _PATH = re.compile(r"# (\S+\.(?:py|toml|service))")
+_TURNS = re.compile("[\u2800-\u28ff] ")
 _ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 
@@ -108,7 +109,8 @@ def type_in(command: str, folder: Path) -> tuple[int, list[str]]:
         printed = b"".join(_read(ours))
         os.close(ours)
     text = _ANSI.sub("", printed.decode())
-    return process.returncode, [line.rstrip() for line in text.splitlines() if line.strip()]
+    # What turns while one waits is gone from the screen at the end.
+    return process.returncode, [line.rstrip() for line in text.splitlines() if line.strip() and not _TURNS.match(line)]
 
 
 def _read(terminal: int) -> Iterator[bytes]:
