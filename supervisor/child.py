@@ -109,10 +109,15 @@ class Child:
         return readable(os.pread(self._stacks, READ, 0).decode(errors="replace"))[:STACKS]
 
     def overdue(self, now: float) -> str:
-        """Which time was up, if it ended itself for that: a worker that hangs does, by a timer in C that says so."""
-        if os.pread(self._stacks, 7, 0) != b"Timeout":
+        """Which time was up, if it ended itself for that: a worker that hangs does, by a timer in C that says so.
+
+        The same timer ends who has to go now and cannot. That was ordered, and is nobody's fault (P4).
+        """
+        card = self.card
+        ordered = self.standing.rung >= Rung.NOW or (card is not None and card.leaving)
+        if ordered or os.pread(self._stacks, 7, 0) != b"Timeout":
             return ""
-        if (card := self.card) is not None and card.deadline and now >= card.deadline:
+        if card is not None and card.deadline and now >= card.deadline:
             return "the task did not yield at its time limit, so its worker ended itself"
         return "the task did not yield at the end of its lease, so its worker ended itself"
 

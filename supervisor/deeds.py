@@ -12,7 +12,7 @@ from supervisor.ladder import Rung
 from supervisor.plan import Action, Dismiss, Promote, Push, Start
 from supervisor.scoreboard import Scoreboard
 from supervisor.slot import Slot
-from supervisor.spawn import CannotFork, Job, Spawner
+from supervisor.spawn import CannotFork, Duty, Spawner
 from supervisor.wants import Wants
 from supervisor.work import keep, worker
 
@@ -50,7 +50,7 @@ class Deeds:
     def _start(self, slot: Slot, now: float, *, successor: bool) -> None:
         try:
             child = self._spawner.spawn(
-                self._job(slot),
+                self._duty(slot),
                 pool=slot.pool,
                 name=slot.name,
                 generation=slot.generation,
@@ -65,7 +65,7 @@ class Deeds:
         slot.seat(child, successor=successor)
         log.debug("process started", extra={"slot": slot.name, "child": child.pid})
 
-    def _job(self, slot: Slot) -> Job:
+    def _duty(self, slot: Slot) -> Duty:
         wish = self._fleet.pools[slot.pool].wish
         if wish.kind == "keeper":
             return partial(keep, self._wants.settings, self._board)
@@ -83,7 +83,8 @@ class Deeds:
         """It has left its slot: it may end its task."""
         self._fleet.leavers.append(child)
         if not child.standing.rung:
-            child.tell(Rung.TERM, now, until=now + self._wants.patience)
+            patience = self._wants.patience_with(keeper=child.pool in self._fleet.keepers)
+            child.tell(Rung.TERM, now, until=now + patience)
 
     def _push(self, child: Child, rung: Rung, why: str, now: float) -> None:
         facts = {"slot": child.name, "child": child.pid}

@@ -81,8 +81,8 @@ class Pool:
         return all(slot.fatal and not slot.children for slot in self.slots.values())
 
     def tidy(self) -> None:
-        """Forget slots that nobody wants and that are empty."""
-        self.slots = {i: slot for i, slot in self.slots.items() if i < self.wanted or slot.children}
+        """Forget slots that nobody wants and that are empty. A pause holds, whatever the pool is scaled to (P6)."""
+        self.slots = {i: slot for i, slot in self.slots.items() if i < self.wanted or slot.children or slot.paused}
 
 
 class UnknownTarget(TaskQueueError):
@@ -124,14 +124,19 @@ class Fleet:
         """All processes."""
         return [*(child for slot in self.slots for child in slot.children), *self.leavers]
 
-    def facts(self, *, stopping: bool) -> list[SlotFacts]:
-        """For the plan. On a stop nobody is wanted, and the keeper last: it gives back what the others held."""
-        workers = any(child.pool not in self.keepers for child in self.children)
+    def facts(self, *, stopping: bool, keeping: bool = False) -> list[SlotFacts]:
+        """For the plan. On a stop nobody is wanted but, while it has something to do still (`keeping`), the keeper."""
+        keepers = self.keepers if keeping else set()
         return [
-            slot.facts(wanted=slot.index < pool.wanted and not (stopping and not (workers and name in self.keepers)))
+            slot.facts(wanted=slot.index < pool.wanted and (not stopping or name in keepers))
             for name, pool in self.pools.items()
             for slot in pool.slots.values()
         ]
+
+    @property
+    def working(self) -> bool:
+        """There are processes beside the keeper's."""
+        return any(child.pool not in self.keepers for child in self.children)
 
     @property
     def settled(self) -> bool:

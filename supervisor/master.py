@@ -26,7 +26,7 @@ from supervisor.fleet import Fleet
 from supervisor.herald import Herald
 from supervisor.oom import OomKills
 from supervisor.pidfile import Pidfile
-from supervisor.plan import INFINITE, due, plan
+from supervisor.plan import INFINITE, SlotFacts, due, plan
 from supervisor.preload import preload
 from supervisor.reaper import reap
 from supervisor.scoreboard import Scoreboard
@@ -48,6 +48,8 @@ log = logging.getLogger(__name__)
 EAGER, LOOK = 0.1, 1.0
 #: a look that comes so late, in seconds, says that the host was frozen; for as long nobody else is taken for late
 FROZEN = 3.0
+#: on a stop the keeper has so long, in seconds, for what the last deaths have left
+LAST_ROUNDS = 5.0
 
 
 def run(config: str | None = None, sets: Sequence[str] = (), *, level: str | None = None) -> int:
@@ -85,11 +87,13 @@ class Master:
         self._paused_queues: frozenset[str] = frozenset()
         self._oom_kills = OomKills()
         self._indulgent_until = 0.0
+        self._alone_since = self._began
 
     def run(self) -> int:
         """Supervise until told to stop; the exit code."""
         self._pidfile.take()
         try:
+            self._signals.hold()
             self._fleet.preloaded = preload(self._wants.settings)
             self._wants.begin()
             self._signals.install()
@@ -135,9 +139,11 @@ class Master:
 
     def _next(self, now: float) -> float:
         eager = self._wants.stopping or any(not child.up for child in self._fleet.children)
-        slots = self._fleet.facts(stopping=self._wants.stopping)
+        slots = self._slots(now)
         leavers = [child.facts() for child in self._fleet.leavers]
-        return min(now + min(EAGER if eager else LOOK, self._herald.period), due(slots, leavers))
+        at = min(now + min(EAGER if eager else LOOK, self._herald.period), due(slots, leavers))
+        # Whom we are indulgent with is overdue all the time.
+        return max(at, now + EAGER) if now < self._indulgent_until else at
 
     # Facts
 
@@ -175,12 +181,20 @@ class Master:
                 child.wake()
         self._fleet.tidy()
 
+    def _slots(self, now: float) -> list[SlotFacts]:
+        """The slots, for the plan. On a stop the keeper stays until it has given back what the others held."""
+        stopping = self._wants.stopping
+        if not stopping or self._fleet.working:
+            self._alone_since = now
+        keeping = self._fleet.working or not (self._undertaker.done or now > self._alone_since + LAST_ROUNDS)
+        return self._fleet.facts(stopping=stopping, keeping=keeping)
+
     # Acting
 
     def _follow_plan(self) -> None:
         now = self._clock.monotonic()
         leavers = [child.facts() for child in self._fleet.leavers]
-        slots = self._fleet.facts(stopping=self._wants.stopping)
+        slots = self._slots(now)
         for action in plan(slots, leavers, now=now, indulgent=now < self._indulgent_until):
             self._deeds.do(action, now)
 

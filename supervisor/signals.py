@@ -27,6 +27,7 @@ HEARD = (
 )
 #: whose default is to end the process, and which mean nothing to us
 IGNORED = (signal.SIGUSR1, signal.SIGPIPE)
+_FOR_A_FLEET = {signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2}
 _UNCERTAIN = {signal.SIGUSR2, signal.SIGCONT}
 
 
@@ -50,11 +51,18 @@ class Signals:
         """What a child closes."""
         return self._read, self._write
 
+    def hold(self) -> None:
+        """Let what is meant for a whole fleet wait until `install`: by default it ends who still imports modules."""
+        signal.pthread_sigmask(signal.SIG_BLOCK, _FOR_A_FLEET)
+
     def install(self) -> None:
-        """Take them over; main thread only."""
+        """Take them over, and hear what waited; main thread only."""
+        # The pipe first: what a handler that does nothing took before would be lost.
+        signal.set_wakeup_fd(self._write, warn_on_full_buffer=False)
         self._before = {number: signal.signal(number, _do_nothing) for number in HEARD}
         self._before |= {number: signal.signal(number, signal.SIG_IGN) for number in IGNORED}
-        signal.set_wakeup_fd(self._write, warn_on_full_buffer=False)
+        # Whoever started us may have had them blocked, too.
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {*HEARD, *IGNORED})
 
     def restore(self) -> None:
         """Give them back."""
@@ -89,17 +97,19 @@ class Signals:
 
 
 def reset_in_child(mask: set[int]) -> None:
-    """In a forked child, before it has handlers of its own.
+    """In a forked child, before it has handlers of its own (`taskqueue.worker.orders`).
 
-    TERM ends it, since it holds nothing yet. What an operator sends to a whole fleet harms none that is still booting.
+    TERM ends it, since it holds nothing yet. What an operator sends to a whole fleet harms none that is still booting,
+    and pausing waits. A handler that does nothing, unlike a signal that is ignored, is not handed on to programs that
+    tasks start.
     """
     signal.set_wakeup_fd(-1)
     for number in HEARD:
         signal.signal(number, signal.SIG_DFL)
-    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2):
-        signal.signal(number, signal.SIG_IGN)
+    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGUSR1):
+        signal.signal(number, _do_nothing)
     signal.signal(signal.SIGPIPE, signal.SIG_IGN)
-    signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+    signal.pthread_sigmask(signal.SIG_SETMASK, mask | {signal.SIGUSR2})
 
 
 def _do_nothing(_signal: int, _frame: FrameType | None) -> None:

@@ -108,7 +108,7 @@ class Slot:
         if (card is not None and card.done) or now >= child.started + backoff.HEALTHY:
             self.failures = 0
         self.due = max(now, child.started + backoff.FLOOR)
-        if verdict.kind in (Kind.CANNOT, Kind.FAILED):
+        if verdict.kind is not Kind.LEFT:
             self.note, self.noted_at = verdict.cause, now
         if verdict.kind is Kind.CANNOT:
             self.fatal = True

@@ -28,7 +28,7 @@ from taskqueue.worker.place import Place, Wanted
 log = logging.getLogger(__name__)
 
 #: what a child does with its place; the exit code
-Job = Callable[[Place], int]
+Duty = Callable[[Place], int]
 
 
 class CannotFork(TaskQueueError):
@@ -43,19 +43,21 @@ class Spawner:
         self._signals = signals
         self._inherited = inherited
 
-    def spawn(self, job: Job, *, pool: str, name: str, generation: int, paused: bool, paused_by_signal: bool) -> Child:
+    def spawn(
+        self, duty: Duty, *, pool: str, name: str, generation: int, paused: bool, paused_by_signal: bool
+    ) -> Child:
         """Fork a child for the slot of that name. Raises CannotFork."""
         row = self._board.take(name, paused_by_signal=paused_by_signal)
         if row is None:
             raise CannotFork(f"no more than {ROWS:,} processes can be supervised; lower `workers`")
         row.paused = paused
         try:
-            return self._spawn(job, row, pool=pool, name=name, generation=generation)
+            return self._spawn(duty, row, pool=pool, name=name, generation=generation)
         except OSError as error:
             self._board.give_back(row)
             raise CannotFork(f"{name} cannot be forked: {error.strerror}") from error
 
-    def _spawn(self, job: Job, row: Row, *, pool: str, name: str, generation: int) -> Child:
+    def _spawn(self, duty: Duty, row: Row, *, pool: str, name: str, generation: int) -> Child:
         opened = [*os.pipe()]
         try:
             opened.append(_file_for_stacks())
@@ -71,7 +73,7 @@ class Spawner:
                 ring=_ring(os.getpid()),
                 title=lambda doing: _title(name, doing),
             )
-            pid = self._fork(job, place, write)
+            pid = self._fork(duty, place, write)
         except BaseException:
             for fd in opened:
                 os.close(fd)
@@ -82,17 +84,17 @@ class Spawner:
         started = SystemClock().monotonic()
         return Child(pid, row, pool=pool, name=name, generation=generation, life=write, stacks=stacks, started=started)
 
-    def _fork(self, job: Job, place: Place, write: int) -> int:
+    def _fork(self, duty: Duty, place: Place, write: int) -> int:
         inherited = [*self._inherited(), write]
         mask = set(signal.pthread_sigmask(signal.SIG_BLOCK, ()))
         with self._signals.masked():
             pid = os.fork()
             if pid == 0:
-                _live(job, place, inherited=inherited, mask=mask)
+                _live(duty, place, inherited=inherited, mask=mask)
         return pid
 
 
-def _live(job: Job, place: Place, *, inherited: Iterable[int], mask: set[int]) -> NoReturn:
+def _live(duty: Duty, place: Place, *, inherited: Iterable[int], mask: set[int]) -> NoReturn:
     code = EXIT_FAILED
     try:
         os.setpgid(0, 0)
@@ -104,7 +106,7 @@ def _live(job: Job, place: Place, *, inherited: Iterable[int], mask: set[int]) -
             os.environ.pop(name, None)  # or a task that speaks to systemd would speak for us
         reset_in_child(mask)
         _title(place.name, "starting")
-        code = job(place)
+        code = duty(place)
     except TaskQueueError as error:
         code = error.exit_code
         log.error("%s", error, extra={"slot": place.name})

@@ -22,7 +22,7 @@ class Undertaker:
 
     @property
     def done(self) -> bool:
-        """The keeper knows of every death, and has given back what was held."""
+        """The keeper has given back what every dead worker held."""
         return not self._waiting and self._records.empty
 
     def bury(self, child: Child, verdict: Verdict) -> bool:

@@ -66,7 +66,7 @@ def judge(end: Exit, card: Card | None, *, told: Rung, why: str = "") -> Verdict
         return Verdict(Kind.LEFT, "ended before it had begun")
     leaving = card is not None and card.leaving
     if leaving and end.code in (0, EXIT_RECYCLE):
-        return Verdict(Kind.LEFT if end.code == 0 else Kind.RECYCLED, str(end))
+        return Verdict(Kind.LEFT, str(end)) if end.code == 0 else Verdict(Kind.RECYCLED, "replaced, as it asked")
     # A task may call os._exit(78): only a process that has not begun with tasks says it of itself.
     if end.code == EXIT_CONFIGURATION and (leaving or card is None or card.state is State.BOOT):
         return Verdict(Kind.CANNOT, "its configuration cannot work (exit code 78); the log says why")

@@ -18,6 +18,8 @@ from taskqueue.worker.orders import SAME
 
 log = logging.getLogger(__name__)
 
+#: how long the keeper may take to leave, in seconds
+KEEPERS_GRACE = 5.0
 #: keys of [supervisor] that are read once
 _FIXED = ("pidfile", "control_socket", "user", "group", "umask")
 
@@ -96,6 +98,10 @@ class Wants:
                 return self.settings.supervisor.grace
             case _:
                 return 0.0
+
+    def patience_with(self, *, keeper: bool) -> float:
+        """The same for one process: the keeper, which runs no task, is never waited for."""
+        return min(KEEPERS_GRACE, self.patience) if keeper else self.patience
 
     def give_up_if_hopeless(self) -> None:
         """Leave when pools cannot ever start, if that is wanted ([supervisor] exit_when)."""

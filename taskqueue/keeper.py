@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from typing import Self
 
 from taskqueue.clock import Clock
-from taskqueue.errors import BrokerUnavailable
+from taskqueue.errors import BrokerUnavailable, ConfigurationError
 from taskqueue.queue import Queue
 from taskqueue.status import Status
 from taskqueue.tasklog.base import TaskLogBroker
@@ -145,22 +145,25 @@ class Keeper:
 
 
 class _Outages:
-    """A row of steps of which each is tried although others found their store away; at its end the first is raised."""
+    """A row of steps of which each is tried although others found their store away; at its end the first is raised.
+
+    A store that cannot work as it is configured is away, too: the other queues must not go without a keeper for it.
+    """
 
     def __init__(self) -> None:
-        self._first: BrokerUnavailable | None = None
+        self._first: BrokerUnavailable | ConfigurationError | None = None
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if kind is None and self._first is not None:
-            raise self._first
+            raise BrokerUnavailable(str(self._first)) from self._first
 
     @contextmanager
     def weathered(self) -> Iterator[None]:
         """Around one step."""
         try:
             yield
-        except BrokerUnavailable as error:
+        except (BrokerUnavailable, ConfigurationError) as error:
             self._first = self._first or error

@@ -29,7 +29,7 @@ class Moves:
         times = {delay: self._due(tx, delay) for delay in {m.delay for m in messages if m.delay > 0}}
         later = [row | times[m.delay] for m, row in rows if m.delay > 0]
         if now:
-            tx.execute(self._sql.push, now)
+            self._dialect.insert_rows(tx, self._sql.push, now)
         if later:
             tx.execute(self._sql.push_delayed, later)
         self._moved(tx, waiting=len(now), delayed=len(later))

@@ -77,15 +77,18 @@ def restart(app: App) -> Restarted:
     for letters in _all(app):
         kept: list[Delivery] = []
         while found := _take(app, letters, BATCH):
-            kept += [one.delivery for one in found if not _brought_back(app, one, done)]
+            kept += [one.delivery for one in found if not _dealt_with(app, one, done)]
+            for queue in app.queues.values():
+                if queue.broker.capabilities.dead_letters:
+                    queue.relay(older_than=0)
             letters.delete([one.delivery for one in found if one.delivery not in kept])
         letters.put_back(kept)
         done.kept += len(kept)
     return done
 
 
-def _brought_back(app: App, one: Found, done: Restarted) -> bool:
-    """Deal with one; False to leave it where it is."""
+def _dealt_with(app: App, one: Found, done: Restarted) -> bool:
+    """Whether this one may go: to the outbox, or because its task has ended. Else it is left where it is."""
     if one.entry is None or one.entry.queue not in app.queues:
         return False
     if not one.alive:
@@ -93,9 +96,7 @@ def _brought_back(app: App, one: Found, done: Restarted) -> bool:
         return True
     queue = app.queues[one.entry.queue]
     if queue.database is None:
-        # The outbox has it before the dead letter is gone.
         queue.task_log.relayed([one.entry.id], at=None)
-        queue.relay(older_than=0)
     done.back += 1
     return True
 

@@ -93,7 +93,7 @@ def command(session: Session, /, *, chosen: str | None, after: int, lock_timeout
         _tell(states, as_json=flags["as_json"], plan=True)
         return EXIT_FAILED if any(state.todo for state in states) else 0
     for state in states:
-        _initialize(state.store, lock_timeout)
+        _initialize(session.app, state.store, lock_timeout)
     _tell(states, as_json=flags["as_json"], plan=False)
     return 0
 
@@ -123,10 +123,12 @@ def _state(app: App, store: Store, lock_timeout: float) -> State:
     return State(store, found, max(found, upgrade.HEAD))
 
 
-def _initialize(store: Store, lock_timeout: float) -> None:
+def _initialize(app: App, store: Store, lock_timeout: float) -> None:
     if store.database is None:
         for broker in store.brokers:
             broker.initialize()
+        if store.task_log:
+            app.task_log_broker.initialize()
         return
     with _impatient(store.database, lock_timeout):
         store.database.initialize(lock_timeout=lock_timeout)

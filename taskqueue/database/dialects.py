@@ -8,7 +8,7 @@ from __future__ import annotations
 import abc
 import enum
 import importlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -108,6 +108,13 @@ class Dialect(abc.ABC):
     @abc.abstractmethod
     def insert_new(self, table: sa.Table) -> sa.Insert:
         """An INSERT that passes over rows whose key exists."""
+
+    def insert_rows(self, transaction: Transaction, statement: sa.Insert, rows: Sequence[Mapping[str, Any]]) -> int:
+        """Insert these rows, which have the same columns, as an INSERT without values says; how many were stored.
+
+        `insert_new`'s may raise IntegrityError for many rows where it would pass over one.
+        """
+        return int(transaction.execute(statement, rows).rowcount)
 
     def text_of(self, column: sa.ColumnElement[Any]) -> sa.ColumnElement[str]:
         """A column of bytes that are UTF-8, as text."""

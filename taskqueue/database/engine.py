@@ -144,7 +144,7 @@ class Database:
             yield connection
 
     def warm(self) -> None:
-        """Import and make what can be shared by processes that are forked later. Connects to nothing."""
+        """Import and make what processes that are forked later can share. Connects to nothing."""
         self._process.warm()
 
     def close(self) -> None:
@@ -152,8 +152,6 @@ class Database:
         with SHIELD():
             self.wakeup.close()
             self._process.close()
-
-    # Steps
 
     @contextmanager
     def _own_step(self, process: Process, *, timeout: float | None = None) -> Iterator[Transaction]:

@@ -7,7 +7,7 @@ Reads go without a transaction of their own, each in one round trip. Behind PgBo
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 OLDEST = 14
 #: seconds for one read, which may be a search through a long log
 PATIENCE = 60.0
+#: so many rows are copied into their table; fewer are inserted
+WORTH_A_COPY = 16
 
 
 class PostgresqlDialect(ServerDialect):
@@ -40,6 +42,8 @@ class PostgresqlDialect(ServerDialect):
     driver_name = "psycopg"
     scheme = "postgresql+psycopg"
     which = "SELECT current_database()::text, pg_postmaster_start_time()::text, current_setting('port')"
+    #: no question about a type that we do not have, at each connect
+    engine_options: Mapping[str, Any] = {"use_native_hstore": False}
     moves_in_one = True
 
     def __init__(
@@ -156,7 +160,7 @@ class PostgresqlDialect(ServerDialect):
         said = [
             f"SET LOCAL lock_timeout = {_milliseconds(timeout)}",
             "SET LOCAL statement_timeout = 0",
-            f"SELECT pg_advisory_xact_lock(hashtext('{self._channel()}'))",
+            "SELECT pg_advisory_xact_lock(hashtext('{}'))".format(self._channel().replace("'", "''")),
         ]
         if schema := self.tables.metadata.schema:
             said.append('CREATE SCHEMA IF NOT EXISTS "{}"'.format(schema.replace('"', '""')))
@@ -179,8 +183,27 @@ class PostgresqlDialect(ServerDialect):
     def insert_new(self, table: sa.Table) -> sa.Insert:
         return postgresql.insert(table).on_conflict_do_nothing().execution_options(preserve_rowcount=True)
 
-    def text_of(self, column: sa.ColumnElement[Any]) -> sa.ColumnElement[str]:
-        return sa.func.convert_from(column, "UTF8", type_=sa.Text())
+    def insert_rows(self, transaction: Transaction, statement: sa.Insert, rows: Sequence[Mapping[str, Any]]) -> int:
+        if len(rows) < WORTH_A_COPY or transaction.joined:
+            return super().insert_rows(transaction, statement, rows)
+        return self._copy(transaction.connection, statement.table, rows)
+
+    def _copy(self, connection: sa.Connection, table: Any, rows: Sequence[Mapping[str, Any]]) -> int:
+        """The same by COPY, which knows no conflicts: a row that is there already is an IntegrityError."""
+        columns = list(rows[0])
+        prepare = connection.dialect.identifier_preparer
+        names = ", ".join(prepare.quote(name) for name in columns)
+        command = f"COPY {prepare.format_table(table)} ({names}) FROM STDIN"
+        raw: Any = connection.connection.driver_connection
+        try:
+            with raw.cursor() as cursor, cursor.copy(command) as copy:
+                for row in rows:
+                    copy.write_row([row[name] for name in columns])
+        except self._psycopg.Error as error:
+            raise sa.exc.DBAPIError.instance(
+                command, None, error, self._psycopg.Error, dialect=connection.dialect
+            ) from error
+        return len(rows)
 
     def diagnose(self, error: BaseException) -> Diagnosis:
         return diagnose(error)

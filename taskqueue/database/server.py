@@ -28,6 +28,8 @@ class ServerDialect(Dialect):
     scheme: str
     #: a question whose answer no two databases of the world have in common
     which: str
+    #: of SQLAlchemy's engine, beyond what all have
+    engine_options: Mapping[str, Any] = NO_OPTIONS
 
     def __init__(
         self, url: sa.URL, tables: Tables, *, timeout: float, clock: Clock, options: Mapping[str, Any] = NO_OPTIONS
@@ -71,6 +73,7 @@ class ServerDialect(Dialect):
             pool_size=5,
             max_overflow=-1,
             pool_use_lifo=True,
+            **self.engine_options,
         )
         sa.event.listen(engine, "connect", self._connected)
         sa.event.listen(engine, "checkout", self._checked_out)

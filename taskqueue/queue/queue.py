@@ -106,9 +106,11 @@ class Queue:
         # A refused outcome's message is acknowledged too: the receipt says whether it is still ours.
         if ended:
             self.broker.ack(ended)
-        for f in finished:
-            if f.outcome.status is Status.ENQUEUED and f not in late:
-                self.broker.release([f.delivery], delay=f.outcome.delay)
+        again = [f for f in finished if f.outcome.status is Status.ENQUEUED and f not in late]
+        gone = [f for f in again if not self.broker.release([f.delivery], delay=f.outcome.delay)]
+        if self._ledger is not None and (ids := [f.outcome.id for f in gone if f.outcome.id in accepted]):
+            # Their messages are in other hands, who may not bring them back: the outbox sends new ones.
+            self.task_log.relayed(ids, at=None)
         return accepted
 
     def _too_long(self, delay: float) -> bool:

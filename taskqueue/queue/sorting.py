@@ -11,8 +11,8 @@ from taskqueue.queue.intake import Intake
 from taskqueue.status import HELD
 from taskqueue.tasklog.entry import Claim, Entry, Refusal
 
-#: seconds until a message is looked at again that waits for another task of its group
-AGAIN = 5.0
+#: seconds until a message is looked at again that waits for a task of its group: one that runs, one not sent yet
+WHILE_IT_RUNS, UNTIL_IT_IS_SENT = 30.0, 5.0
 
 
 class Sorting:
@@ -75,7 +75,7 @@ class Sorting:
     def _overtook(self, delivery: Delivery, first: Entry) -> None:
         """This message came although another task is before it: that one's message is lost, late or not sent yet."""
         if first.status in HELD or first.relayed_at is None:
-            self._broker.release([delivery], delay=AGAIN)
+            self._broker.release([delivery], delay=WHILE_IT_RUNS if first.status in HELD else UNTIL_IT_IS_SENT)
             return
         # Both are pushed anew, in their order. The outbox knows before the message goes, or it might be lost.
         self._log.relayed([first.id, delivery.id], at=None)

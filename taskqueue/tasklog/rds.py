@@ -74,7 +74,7 @@ class RdsStore:
         with self._database.begin() as tx:
             rows = [as_row(entry) for entry in self._placed(list(reversed(new.values())))]
             try:
-                stored = tx.execute(self._sql.insert, rows).rowcount
+                stored = self._database.dialect.insert_rows(tx, self._sql.insert, rows)
             except sa.exc.IntegrityError as error:
                 raise StoreBusy(AT_ONCE) from error
             if stored == 0:

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from typing import Any, Self
 
+from msgspec.structs import replace
+
 from taskqueue.brokers.base import Broker
 from taskqueue.brokers.memory import InMemoryQueueBroker
 from taskqueue.clock import SystemClock
@@ -126,7 +128,10 @@ class _Queues(dict[str, Queue]):
         self._clock = clock
 
     def __missing__(self, name: str) -> Queue:
-        return self._made(InMemoryQueueBroker(name, clock=self._clock, immediate=False), Limits())
+        broker = InMemoryQueueBroker(name, clock=self._clock, immediate=False)
+        # One task at a time runs here, in order: whatever queue the application's own configuration makes of it.
+        broker.capabilities = replace(broker.capabilities, groups=True)
+        return self._made(broker, Limits())
 
     def stand_for(self, queue: Queue) -> Queue:
         """The queue of the same name, with the same limits."""

@@ -34,6 +34,8 @@ class Enqueued(msgspec.Struct, frozen=True, kw_only=True):
     owner: str | None = None
     label: str | None = None
     category: str | None = None
+    group: str | None = None
+    key: str | None = None
     parent_id: str | None = None
     handle: Handle[Any]
 
@@ -70,6 +72,8 @@ def enqueued(entry: Entry, handle: Handle[Any], registry: Registry) -> Enqueued:
         owner=entry.owner,
         label=entry.label,
         category=entry.category,
+        group=entry.group_name,
+        key=entry.unique_key,
         parent_id=entry.parent_id,
         handle=handle,
     )

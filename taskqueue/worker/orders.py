@@ -80,6 +80,8 @@ class Orders:
         signal.set_wakeup_fd(self._write, warn_on_full_buffer=False)
         for number in self._numbers:
             self._previous[number] = signal.signal(number, _do_nothing)
+        # A master has blocked what would have ended us before we could hear it.
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, self._numbers)
         _installed.add(self)
 
     def restore(self) -> None:

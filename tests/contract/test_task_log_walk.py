@@ -172,6 +172,8 @@ def logs(tmp_path: Path, clock: FakeClock) -> Iterator[dict[str, TaskLogBroker]]
         yield {backend.name: backend.connect(tmp_path, handles, clock)() for backend in LOG_BACKENDS}
 
 
+@pytest.mark.timeout(300)  # some 50,000 round trips
+@pytest.mark.timeout(300)  # five stores, 1,800 steps each
 def test_all_task_logs_agree_on_any_walk(logs: dict[str, TaskLogBroker], clock: FakeClock) -> None:
     walk = type("AnyWalk", (Walk,), {"logs": logs, "clock": clock})
     run_state_machine_as_test(walk, settings=settings(max_examples=60, stateful_step_count=30, deadline=None))

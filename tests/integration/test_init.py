@@ -15,6 +15,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
 from taskqueue.database.engine import Database
+from taskqueue.errors import SchemaMismatch
 from tests.support.servers import Unreachable, new_database, skip_or_fail
 from tests.support.shell import Shell, shell
 
@@ -245,6 +246,23 @@ def test_an_init_gives_up_where_another_one_is_at_work_for_long(place):
         other.exec_driver_sql(f"SELECT RELEASE_LOCK('{name}.taskqueue_init')")
     engine.dispose()
     assert place.tables() == []
+
+
+@on("mariadb")
+def test_an_init_that_failed_keeps_no_lock_in_a_process_that_goes_on(place):
+    place.execute("CREATE TABLE taskqueue_version (version_num VARCHAR(32) PRIMARY KEY)")
+    place.execute("CREATE TABLE taskqueue_entry (id INTEGER)")
+    failing, other = Database(place.url, timeout=1), Database(place.url, timeout=1)
+    with pytest.raises(sa.exc.DBAPIError, match="ix_taskqueue_entry|Key column"):
+        failing.initialize()
+    with pytest.raises(SchemaMismatch), failing.read():
+        pass
+    place.execute("DROP TABLE taskqueue_entry")
+    other.initialize()
+    failing.initialize()
+    for one in (failing, other):
+        one.close()
+    place.works()
 
 
 # Half way

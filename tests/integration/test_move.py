@@ -16,6 +16,7 @@ from tests.support.eventually import eventually
 from tests.support.moving import ROUTES, SWITCHED, Removal, Route
 from tests.support.programs import start
 from tests.support.shell import shell
+from tests.support.sqs_double import Relay
 
 SQLITE_POSTGRESQL = Route("sqlite", "postgresql", "sqlite")
 TO_SQS = Route("postgresql", "sqs", "postgresql")
@@ -216,6 +217,35 @@ def test_queues_that_go_with_the_default_broker_are_named(open_removal, typed, t
     (tmp_path / "more.toml").write_text(removal.config.read_text() + "[queues.mail]\n")
     said = typed("move", "default", "--to", "new", config=tmp_path / "more.toml").err
     assert said == "queues that go with 'default' when its broker is switched, to be moved too: mail\n"
+
+
+class Refusing(Relay):
+    """Before SQS: takes no messages while it is `broken`, and does all else."""
+
+    def passed_on(self, headers, body):
+        sending = headers["X-Amz-Target"].endswith("SendMessageBatch")
+        was, self.broken = self.broken, self.broken and sending
+        try:
+            return super().passed_on(headers, body)
+        finally:
+            self.broken = was
+
+
+def test_a_destination_that_goes_away_in_the_middle_loses_nothing(open_removal, typed):
+    """P1, P15: the task log is the outbox, and the next move goes on."""
+    removal = open_removal(TO_SQS)
+    handles = removal.old.dispatcher.enqueue_many(tasks.add.bind(1, n) for n in range(5))
+    with Refusing(sqs.endpoint()) as relay:
+        relay.broken = True
+        ran = typed("--set", f"brokers.new.endpoint_url={relay.url}", "move", "default", "--to", "new", code=1)
+    assert "SQS queue" in ran.line
+    assert removal.source.broker.depth().total == 0
+    entries = [removal.new.task_log_broker.get(handle.id) for handle in handles]
+    assert {(entry.status, entry.relayed_at) for entry in entries} == {(Status.ENQUEUED, None)}
+
+    eventually(lambda: move(typed) and not removal.destination.intake.left_behind(older_than=0, limit=9), what="a push")
+    eventually(lambda: work_off(removal.new) or all(h.status().ended for h in handles), what="the end of all")
+    assert [handle.result() for handle in handles] == [1 + n for n in range(5)]
 
 
 # Refused

@@ -287,11 +287,11 @@ def test_a_queue_is_not_its_own_dead_letter_queue(mail):
 
 
 def test_what_comes_to_the_longest_lease_of_sqs_is_handed_over(mail):
-    broker, other = mail(longest_lease=4), mail()
+    broker, other = mail(longest_lease=8), mail()
     broker.push([Message("a", b"x")])
     held = broker.pop(limit=1, lease=3)
     assert broker.extend(held, lease=3) == {held[0].receipt}
-    # The next would go past the four seconds: SQS would refuse it, and the message comes to somebody else.
+    # At last one would go past the eight seconds: SQS would refuse it, and the message comes to somebody else.
     assert eventually(lambda: broker.extend(held, lease=3) == set())
     again = eventually(lambda: other.pop(limit=1, lease=30), what="the message in other hands")
     assert [d.id for d in again] == ["a"]

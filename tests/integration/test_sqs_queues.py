@@ -212,10 +212,10 @@ def test_a_long_delay_waits_in_the_task_log(open_app):
 
 
 def test_a_lost_message_is_pushed_again(open_app, prefix):
-    clock = FakeClock(SystemClock().micros())  # the queue is older than its messages, by the clock of SQS
+    open_app().dispatcher.queue("default").initialize()
+    clock = FakeClock(SystemClock().micros())  # the queue is older than its messages
     app = open_app('repush_after = "7d"', clock=clock)
     queue = app.dispatcher.queue("default")
-    queue.initialize()
     handle = app.dispatcher.options(id=_id_at(clock)).enqueue(tasks.add, 1, 1)
     purge(prefix)
     clock.advance(6 * 86400)
@@ -358,33 +358,55 @@ def test_what_a_deleted_queue_held_is_sent_to_the_one_that_took_its_place(open_a
     assert [handle.status() for handle in handles] == [Status.COMPLETED] * 12
 
 
-def test_a_task_that_outlives_what_sqs_hides_is_run_by_its_worker_alone(open_app, prefix):
-    """P2: the message is handed over; the entry is not."""
-    app = open_app()
+@pytest.fixture
+def short(app, queue, prefix):
+    """The same queue at an SQS that hides a message for six seconds at most."""
     options = {"endpoint_url": sqs.endpoint(), "prefix": prefix}
-    short = SqsQueueBroker("default", region=sqs.REGION, options=options, longest_lease=3)
-    log, database = app.task_log_broker, app.dispatcher.queue("default").log_database
-    queue, other = Queue(short, log, log_database=database), app.dispatcher.queue("default")
-    handle = app.dispatcher.enqueue(tasks.add, 1, 1)
-    held = take_one(queue)
-    hidden = []
+    broker = SqsQueueBroker("default", region=sqs.REGION, options=options, longest_lease=6)
+    yield Queue(broker, app.task_log_broker, log_database=queue.log_database)
+    broker.close()
+
+
+def held_for_longer(short, other):
+    """A task whose message was handed over: its lease goes on."""
+    held, hidden = take_one(short), []
 
     def renewed_until_the_message_went():
-        assert queue.extend([held], lease=2) == {handle.id}
+        assert short.extend([held], lease=2) == {held.claim.id}
         assert take(other, "w2") == []
-        hidden.append(short.extend([held.delivery], lease=2))
+        hidden.append(short.broker.extend([held.delivery], lease=2))
         return not hidden[-1]
 
     eventually(renewed_until_the_message_went, what="the end of what SQS hides")
     assert any(hidden)
-    outcome = Outcome(
-        id=handle.id, fence=held.claim.fence, status=Status.COMPLETED, queue="default", attempts=1, report=b"{}"
-    )
-    finished = [Finished(held.delivery, outcome)]
-    assert queue.turn(finished, limit=0, lease=2, worker="w1").accepted == {handle.id}
-    eventually(lambda: take(other, "w2") == [] and other.broker.depth().total == 0, what="the message dropped")
+    return held
+
+
+def ended(held, status, **values):
+    claim = held.claim
+    outcome = Outcome(id=claim.id, fence=claim.fence, status=status, queue="default", attempts=1, **values)
+    return [Finished(held.delivery, outcome)]
+
+
+def test_a_task_that_outlives_what_sqs_hides_is_run_by_its_worker_alone(app, queue, short):
+    """P2: the message is handed over; the entry is not."""
+    handle = app.dispatcher.enqueue(tasks.add, 1, 1)
+    held = held_for_longer(short, queue)
+    finished = ended(held, Status.COMPLETED, report=b"{}")
+    assert short.turn(finished, limit=0, lease=2, worker="w1").accepted == {handle.id}
+    eventually(lambda: take(queue, "w2") == [] and queue.broker.depth().total == 0, what="the message dropped")
     assert app.dispatcher.task_log.get(handle.id).attempts == 1
-    short.close()
+
+
+def test_a_task_that_outlived_what_sqs_hides_is_sent_anew_to_be_run_again(app, queue, short):
+    handle = app.dispatcher.enqueue(tasks.add, 1, 1)
+    held = held_for_longer(short, queue)
+    eventually(lambda: not short.broker._held.ours([held.delivery]), what="that SQS hides it no more")
+    short.turn(ended(held, Status.ENQUEUED), limit=0, lease=2, worker="w1")
+    assert app.dispatcher.task_log.get(handle.id).relayed_at is None
+    assert queue.relay(older_than=0) == 1
+    work_off(app)
+    assert handle.result() == 2
 
 
 def test_a_body_over_the_limit_is_refused_before_anything_is_stored(open_app):

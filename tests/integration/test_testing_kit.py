@@ -347,3 +347,12 @@ def test_the_plugin_comes_with_the_package(tmp_path: Path) -> None:
     )
     assert suite.returncode == 0, suite.stdout + suite.stderr
     assert "3 passed" in suite.stdout
+
+
+def test_groups_and_keys_are_shown_and_a_key_is_good_once(kit: Kit) -> None:
+    first = mail.options(group="ann", key="order-9").enqueue("ann")
+    assert mail.options(group="ann", key="order-9").enqueue("ann") == first
+    mail.options(group="ann").enqueue("bob")
+    assert [(one.group, one.key) for one in kit.enqueued(mail)] == [("ann", "order-9"), ("ann", None)]
+    kit.drain()
+    assert ran == [("ann", "Hello"), ("bob", "Hello")]

@@ -28,19 +28,16 @@ def test_a_stop_ends_the_running_tasks_first_and_gives_the_rest_back(site, super
     assert site.queue.queue("default").broker.depth().waiting == 5
 
 
-def test_an_idle_fleet_leaves_at_once(supervisor):
-    supervisor.send("SIGTERM")
-    assert supervisor.wait(5) == 0
-    assert "does not leave" not in supervisor.output
-
-
 def test_a_second_supervisor_is_refused_and_the_first_is_untouched(site, supervisor):
+    """And an idle fleet leaves at once."""
     before = supervisor.pids()
     second = site.start(ready=False)
     assert second.wait() == 1
     assert f"a supervisor runs already (pid {supervisor.pid})" in second.output
     assert supervisor.pids() == before
     assert int(supervisor.pidfile.read_text()) == supervisor.pid
+    assert supervisor.stop() == 0
+    assert "does not leave" not in supervisor.output
 
 
 def test_a_stop_while_thirty_children_boot_leaves_none(make_site):

@@ -6,7 +6,6 @@ import os
 import resource
 import signal
 
-import psutil
 import pytest
 
 from taskqueue import Status
@@ -100,6 +99,8 @@ def test_without_its_standard_streams_it_works_like_any_other(site, closed):
 
 def test_a_worker_has_nothing_open_that_is_its_master_s_or_its_siblings(site, supervisor):
     """Sockets, pidfile, selector, and the ends of others' pipes: they would outlive who owns them."""
+    assert len(supervisor.master.threads()) == 1
+    assert not [link for link in links(supervisor.pid) if "tasks.db" in link], "the master opens no store"
     children = {child.pid: links(child.pid) for child in supervisor.master.children()}
     master = links(supervisor.pid)
     shared = {"/dev/null", str(supervisor.log)}
@@ -126,9 +127,3 @@ def links(pid: int) -> set[str]:
 def is_private(link: str) -> bool:
     """Not a file of the store, or an anonymous thing without a name of its own."""
     return "tasks.db" not in link and not link.startswith("anon_inode:")
-
-
-def test_the_master_is_one_thread(supervisor):
-    assert len(psutil.Process(supervisor.pid).threads()) == 1
-    assert "sqlite3" not in {os.path.basename(link) for link in links(supervisor.pid)}
-    assert not [link for link in links(supervisor.pid) if "tasks.db" in link], "it opens no store"

@@ -78,26 +78,24 @@ def test_two_reloads_in_a_row_end_at_the_last(site, supervisor):
     assert supervisor.pool().configured == 1
 
 
-@pytest.mark.parametrize(
-    ("wrong", "said"),
-    [("[queues.default\n", "taskqueue.toml"), ('[app]\nmodule = ["x"]\n', "'module'"), (None, "taskqueue.toml")],
-    ids=["broken", "unknown key", "vanished"],
-)
-def test_a_file_that_is_not_accepted_changes_nothing_and_is_told(site, supervisor, wrong, said):
-    """P18."""
-    before = supervisor.pids()
-    good = site.config.read_text()
-    site.config.unlink() if wrong is None else site.config.write_text(wrong)
-    supervisor.send("SIGHUP")
-    (problem,) = supervisor.eventually(lambda status: status.problems)
-    assert problem.startswith("reload refused")
-    assert said in problem
-    assert problem in supervisor.output
-    assert not supervisor.ask("reload")["ok"]
-    assert site.queue.enqueue(tasks.add, 1, 1).wait(20) is Status.COMPLETED
-    site.config.write_text(good)
-    supervisor.send("SIGHUP")
-    supervisor.ready()
+WRONG = {"[queues.default\n": "taskqueue.toml", '[app]\nmodule = ["x"]\n': "'module'", None: "taskqueue.toml"}
+
+
+def test_a_file_that_is_not_accepted_changes_nothing_and_is_told(site, supervisor):
+    """P18: broken, with an unknown key, vanished."""
+    before, good = supervisor.pids(), site.config.read_text()
+    for wrong, said in WRONG.items():
+        site.config.unlink() if wrong is None else site.config.write_text(wrong)
+        supervisor.send("SIGHUP")
+        (problem,) = supervisor.eventually(lambda status: status.problems)
+        assert problem.startswith("reload refused")
+        assert said in problem
+        assert problem in supervisor.output
+        assert not supervisor.ask("reload")["ok"]
+        assert site.queue.enqueue(tasks.add, 1, 1).wait(20) is Status.COMPLETED
+        site.config.write_text(good)
+        supervisor.send("SIGHUP")
+        supervisor.ready()
     assert supervisor.pids() == before
 
 

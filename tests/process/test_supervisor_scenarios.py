@@ -12,7 +12,7 @@ TESTS = Path(__file__).parents[1]
 
 SHOWN = {
     "1 TERM, idle and with tasks": [
-        "test_an_idle_fleet_leaves_at_once",
+        "test_a_second_supervisor_is_refused_and_the_first_is_untouched",
         "test_a_stop_ends_the_running_tasks_first_and_gives_the_rest_back",
     ],
     "2 TERM twice": ["test_a_second_term_means_now_and_counts_as_no_crash"],
@@ -89,9 +89,9 @@ SHOWN = {
 }
 NOT_SHOWN = {
     "30 the clock is set by a day": (
-        "No test may set the clock of the host that it runs on, and Linux has no namespace for it. The supervisor never "
-        "asks for the time of day but to show it: all its deadlines are of the monotonic clock, and the linter refuses "
-        "time.time everywhere. Leases are judged by the store's clock (the contract suite steps it)."
+        "No test may set the clock of the host that it runs on, and Linux has no namespace for it. The supervisor asks "
+        "for the time of day only to show it: all its deadlines are of the monotonic clock, and the linter refuses "
+        "time.time everywhere. Leases are judged by the store's clock."
     ),
 }
 

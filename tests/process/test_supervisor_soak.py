@@ -14,6 +14,7 @@ import sys
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable
+from contextlib import suppress
 from random import Random
 
 import pytest
@@ -60,17 +61,13 @@ class Chaos:
         fault()
         self.done[fault.__name__] += 1
 
-    def _signal(self, *numbers: signal.Signals, pool: str = "") -> None:
-        pids = [
-            slot.pid
-            for slot in self._supervisor.status.slots
-            if slot.pid and slot.pool in ([pool] if pool else WORKERS)
-        ]
-        for number in numbers if pids else ():
-            try:
-                os.kill(self._random.choice(pids), number)
-            except ProcessLookupError:
-                return
+    def _signal(self, number: signal.Signals, *pools: str) -> None:
+        """To a process of these pools (default: of the workers'), to one that runs a task if there is one."""
+        slots = [slot for slot in self._supervisor.status.slots if slot.pid and slot.pool in (pools or WORKERS)]
+        slots = [slot for slot in slots if slot.task_id] or slots
+        if slots:
+            with suppress(ProcessLookupError):
+                os.kill(self._random.choice(slots).pid, number)
 
     def kill(self) -> None:
         self._signal(signal.SIGKILL)
@@ -82,22 +79,20 @@ class Chaos:
         self._signal(signal.SIGABRT)
 
     def kill_the_keeper(self) -> None:
-        self._signal(signal.SIGKILL, pool="keeper")
+        self._signal(signal.SIGKILL, "keeper")
 
     def stop_for_a_moment(self) -> None:
         pid = self._random.choice([slot.pid for slot in self._supervisor.status.slots if slot.pid])
-        for number in (signal.SIGSTOP, signal.SIGCONT):
-            try:
-                os.kill(pid, number)
-            except ProcessLookupError:
-                return
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGSTOP)
             self._supervisor.ask("ping")
+            os.kill(pid, signal.SIGCONT)
 
     def storm(self) -> None:
         for _ in range(20):
-            self._supervisor.send(
-                self._random.choice(["SIGHUP", "SIGUSR2", "SIGCONT", "SIGUSR1", "SIGCHLD", "SIGCONT"])
-            )
+            self._supervisor.send(self._random.choice(["SIGHUP", "SIGUSR2", "SIGCONT", "SIGUSR1", "SIGCHLD"]))
+        if self._random.random() < 0.8:
+            eventually(lambda: self._supervisor.send("SIGCONT") or not self._supervisor.status.paused)
 
     def broken_file(self) -> None:
         good = self._site.config.read_text()
@@ -139,8 +134,8 @@ def story(make_site: Callable[..., Site], *, seconds: float) -> None:
     chaos, handles = Chaos(site, supervisor, random), []
     end = time.monotonic() + seconds
     while time.monotonic() < end:
-        for name in WORKERS:
-            some = [tasks.traced.bind(str(site.ledger), random.random() / 20) for _ in range(random.randrange(20))]
+        for name in WORKERS if waiting(site) < 100 else ():
+            some = [tasks.traced.bind(str(site.ledger), random.random() / 10) for _ in range(random.randrange(12))]
             handles += site.queue.options(queue=name).enqueue_many(some)
         chaos.strike()
         # The next fault comes when a task or two have ended, or the fleet stands still.
@@ -165,6 +160,11 @@ def story(make_site: Callable[..., Site], *, seconds: float) -> None:
     nothing_ran_twice_at_once(site, {handle.id for handle in handles})
     assert after[0] <= before[0]
     assert after[1] <= before[1] + SLACK
+
+
+def waiting(site: Site) -> int:
+    """How many tasks have not ended."""
+    return sum(queue.broker.depth().total for queue in site.app.queues.values())
 
 
 def wait_a_little(site: Site, random: Random) -> None:

@@ -43,9 +43,15 @@ def spans(project):
 
 def test_two_workers_of_which_one_is_killed_lose_nothing_and_run_nothing_at_once(project):
     handles = project.queue.enqueue_many(tasks.traced.bind(str(project.ledger), 0.01) for _ in range(200))
-    victim, survivor = project.worker(), project.worker()
-    # Killed in the middle of something.
-    eventually(lambda: len([line for line in project.lines("start") if line[4] == str(victim.pid)]) >= 10)
+    workers = [project.worker(), project.worker()]
+
+    def at_work():
+        """One in the middle of something: whichever came first."""
+        pids = [line[4] for line in project.lines("start")]
+        return next((worker for worker in workers if pids.count(str(worker.pid)) >= 10), None)
+
+    victim = eventually(at_work, what="a worker at work")
+    (survivor,) = [worker for worker in workers if worker is not victim]
     victim.kill()
 
     def completed():

@@ -58,6 +58,8 @@ class Site(Project):
         self.parts = PARTS | parts
         self.supervisors: list[RunningSupervisor] = []
         self._settle(folder, self._text())
+        # Else the first keeper would, and take its time: it imports for it what the tests have imported already.
+        self.queue.initialize()
 
     def _text(self) -> str:
         return CONFIG.format(**self.parts)
@@ -91,7 +93,9 @@ class Site(Project):
         """Stop what runs, and see that nothing is left."""
         try:
             for supervisor in reversed(self.supervisors):
-                supervisor.finish()
+                supervisor.end()
+            for supervisor in self.supervisors:
+                supervisor.nothing_left()
             self.registers_are_empty()
         finally:
             for supervisor in self.supervisors:
@@ -278,15 +282,14 @@ class RunningSupervisor:
                 if os.getsid(pid) == self.process.pid:
                     yield pid
 
-    def finish(self) -> None:
-        """End it if it runs, in good order, and see that nothing of it is left."""
+    def end(self) -> None:
+        """End it in good order, if it runs."""
         if self.process.poll() is None:
             if self._spare is not None:
                 eventually(lambda: self.spare_descriptors() <= self._spare, what="no more descriptors than at first")
             zombies = [child.pid for child in self.master.children() if child.status() == psutil.STATUS_ZOMBIE]
             assert not zombies, f"not reaped: {zombies}"
             assert self.stop() == 0, self.output
-        self.nothing_left()
 
     def nothing_left(self) -> None:
         """No process, no zombie, no socket, no pidfile, no lock."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 import logging
 import os
 import signal
@@ -32,6 +33,7 @@ def sleeper():
     read, write = os.pipe()
     if not (pid := os.fork()):
         os.setpgid(0, 0)
+        faulthandler.disable()
         os.write(write, b"!")
         while True:
             signal.pause()
@@ -161,11 +163,29 @@ def test_the_task_that_died_with_its_worker_is_named_with_the_cause(nursery, und
     ]
 
 
-def test_a_worker_that_ended_itself_by_its_timer_says_so(nursery, undertaker):
-    child = nursery.child(incarnation="i", state=State.RUNNING, task_id="t")
+@pytest.mark.parametrize(
+    ("facts", "rung", "said"),
+    [
+        ({"deadline": 90.0}, Rung.NONE, "at its time limit"),
+        ({"deadline": 110.0}, Rung.NONE, "at the end of its lease"),
+        ({}, Rung.NONE, "at the end of its lease"),
+        ({"deadline": 90.0}, Rung.TERM, "at its time limit"),
+        ({"deadline": 90.0}, Rung.NOW, ""),
+        ({"deadline": 90.0, "leaving": True}, Rung.NONE, ""),
+    ],
+    ids=["time limit", "lease", "no time limit", "while it drained", "we told it to go now", "somebody told it twice"],
+)
+def test_a_worker_that_ended_itself_by_its_timer_says_so_unless_that_was_ordered(nursery, facts, rung, said):
+    """P4, P10: the same timer in C ends who hangs and who has to go now and cannot."""
+    child = nursery.child(incarnation="i", state=State.RUNNING, task_id="t", **facts)
+    if rung:
+        child.tell(rung, 99.0)
+    assert child.overdue(100.0) == ""
     os.write(child.fds[1], b"Timeout (0:00:05)!\nThread 0x1:\n")
-    undertaker.bury(child, judge(Exit(code=1), child.card, told=Rung.NONE))
-    assert buried(nursery)[0].running["t"].startswith("the task did not yield at its time limit")
+    assert said in child.overdue(100.0)
+    assert bool(child.overdue(100.0)) is bool(said)
+    verdict = judge(Exit(code=1), child.card, told=rung, why=child.overdue(100.0))
+    assert verdict.blamed is bool(said)
 
 
 @pytest.mark.parametrize(

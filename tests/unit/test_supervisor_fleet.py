@@ -61,8 +61,8 @@ def end(fleet, child, verdict=DIED, *, now=100.0):
     fleet.remember(child, verdict, now, Random(1))
 
 
-def wanted(fleet, *, stopping=False):
-    return {facts.key.name for facts in fleet.facts(stopping=stopping) if facts.wanted}
+def wanted(fleet, *, stopping=False, keeping=False):
+    return {facts.key.name for facts in fleet.facts(stopping=stopping, keeping=keeping) if facts.wanted}
 
 
 # What is wanted
@@ -159,11 +159,13 @@ def test_a_slot_that_is_added_later_is_of_its_pools_generation(fleet):
 def test_on_a_stop_the_keeper_is_the_last(fleet, nursery):
     worker = seat(nursery, fleet.pools["mail"].slots[0])
     seat(nursery, fleet.pools["keeper"].slots[0])
-    assert wanted(fleet, stopping=True) == {"host/keeper/0"}
+    assert fleet.working
     fleet.pools["mail"].slots[0].lose(worker)
     fleet.leavers.append(worker)
-    assert wanted(fleet, stopping=True) == {"host/keeper/0"}, "while a worker drains"
+    assert fleet.working, "while a worker drains"
+    assert wanted(fleet, stopping=True, keeping=True) == {"host/keeper/0"}
     end(fleet, worker)
+    assert not fleet.working
     assert wanted(fleet, stopping=True) == set()
 
 

@@ -259,7 +259,7 @@ def suffer(world: World, what: str, *how: object) -> None:
                 world.end(process, hopeless=what == "hopeless")
 
 
-@settings(max_examples=100)
+@settings(max_examples=60)
 @given(
     sizes=st.fixed_dictionaries({"mail": st.integers(0, 8), "reports": st.integers(0, 3)}),
     cast=st.lists(characters, max_size=30),
@@ -282,7 +282,7 @@ def test_the_world_comes_to_be_as_it_is_wanted(sizes, cast, blows):
     assert not world.leavers
 
 
-@settings(max_examples=25)
+@settings(max_examples=15)
 @given(cast=st.lists(characters, min_size=1, max_size=12), size=st.integers(1, 8), grace=st.sampled_from([0.0, 5.0]))
 def test_a_stop_ends_everybody_in_time(cast, size, grace):
     world = World({"mail": size}, itertools.cycle(cast))

@@ -62,6 +62,33 @@ def test_a_full_pipe_blocks_nobody(signals):
     assert names(signals) == ["SIGTERM"]
 
 
+# Before they are taken over
+
+
+@pytest.mark.parametrize("name", ["SIGHUP", "SIGUSR1", "SIGUSR2"])
+def test_what_a_fleet_gets_while_modules_are_imported_ends_nobody_and_is_heard_then(name):
+    """P6: an operator pauses every host, and one of them has just begun."""
+    if not (pid := os.fork()):
+        try:
+            signals = Signals()
+            signals.hold()
+            send(name)
+            signals.install()
+            heard = [number.name for number in signals.heard()]
+            os._exit(42 if heard == ([] if name == "SIGUSR1" else [name]) else 1)
+        finally:
+            os._exit(2)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 42
+
+
+def test_a_stop_while_modules_are_imported_is_one():
+    if not (pid := os.fork()):
+        Signals().hold()
+        send("SIGTERM")
+        os._exit(1)
+    assert os.WTERMSIG(os.waitpid(pid, 0)[1]) == signal.SIGTERM
+
+
 # The mask around a fork
 
 

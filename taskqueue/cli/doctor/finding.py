@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 import msgspec
+from sqlalchemy.exc import DBAPIError
 
 from taskqueue.errors import TaskQueueError
 
@@ -32,8 +33,11 @@ def ill(subject: str, text: str, advice: str) -> Finding:
 
 
 def examine(subject: str, examination: Examination) -> Iterator[Finding]:
-    """What it finds; an error of ours that ends it is a finding too."""
+    """What it finds; an error that ends it is a finding too, and ends nothing else."""
     try:
         yield from examination()
     except TaskQueueError as error:
         yield Finding(subject, False, str(error).removeprefix(f"{subject}: "))  # noqa: FBT003  # the error says what to do
+    except DBAPIError as error:
+        # As when a service of the cloud leaves out what every server of that kind has.
+        yield ill(subject, f"could not be examined further: {' '.join(str(error.orig).split())}", "please report this")
