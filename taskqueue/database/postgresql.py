@@ -205,6 +205,9 @@ class PostgresqlDialect(ServerDialect):
             ) from error
         return len(rows)
 
+    def text_of(self, column: sa.ColumnElement[Any]) -> sa.ColumnElement[str]:
+        return sa.func.convert_from(column, "UTF8", type_=sa.Text())
+
     def diagnose(self, error: BaseException) -> Diagnosis:
         return diagnose(error)
 
