@@ -82,7 +82,7 @@ class Story:
                 self._work_until(part)
                 step()
         except _AllDone:
-            self._screen.event("all was done before the whole story could be told: name a larger folder", good=False)
+            self._screen.line("  All was done before the whole story could be told: a larger folder shows more.")
         self._to_the_end()
         self._stop()
         return self._told
