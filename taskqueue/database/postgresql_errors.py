@@ -36,6 +36,7 @@ _REFUSALS = (
     ("role ", "28"),
     ("too many ", "53300"),
     ("remaining connection slots", "53300"),
+    ("the database system is ", "57P03"),  # starting, or shutting down
     ("database ", "3D000"),
 )
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from taskqueue.errors import EXIT_CONFIGURATION, EXIT_FAILED
-from tests.support.set_up_servers import OwnPostgresql, OwnServer, own_mariadb, own_postgresql, saying_version
+from tests.support.servers_to_break import OwnPostgresql, OwnServer, own_mariadb, own_postgresql, saying_version
 from tests.support.shell import Shell, shell
 
 CONFIG = """

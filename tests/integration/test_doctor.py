@@ -13,8 +13,8 @@ from taskqueue.cli.doctor import mysql, postgresql
 from taskqueue.clock import SystemClock
 from taskqueue.ids import new_id
 from tests.support import sqs
-from tests.support.own_servers import own_postgresql
 from tests.support.servers import in_folder, new_database
+from tests.support.servers_to_break import own_postgresql
 from tests.support.shell import Shell, shell
 from tests.support.sqs_double import double, refusal
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 
+import psycopg
 import pytest
 import sqlalchemy as sa
 
 from taskqueue.brokers.rds import RdsQueueBroker
+from taskqueue.database.dialects import Failure
 from taskqueue.database.engine import Database
+from taskqueue.database.postgresql_errors import diagnose
 from taskqueue.errors import BrokerUnavailable
 from tests.support.carrying import pop, push
 from tests.support.servers import end_sessions, new_database
@@ -79,3 +82,12 @@ def test_a_claim_reads_an_index(database) -> None:
             sa.text("EXPLAIN SELECT id FROM taskqueue_message WHERE queue = 'mail' ORDER BY lane, id LIMIT 10")
         )
         assert "Sort" not in "\n".join(plan.scalars())
+
+
+@pytest.mark.parametrize("doing", ["starting up", "shutting down", "in recovery mode"])
+def test_a_server_that_is_not_ready_yet_is_no_wrong_configuration(doing) -> None:
+    """P15: a worker that starts beside it waits."""
+    refused = psycopg.OperationalError(f'connection to "db" failed: FATAL:  the database system is {doing}')
+    found = diagnose(refused)
+    assert found.failure is Failure.UNAVAILABLE
+    assert "is starting; try again" in found.text

@@ -32,7 +32,8 @@ def stack() -> Iterator[ExitStack]:
 @pytest.fixture
 def start_fleet(tmp_path: Path, stack: ExitStack) -> Callable[..., Fleet]:
     def start(stores: str) -> Fleet:
-        fleet = Fleet(tmp_path, stores=stores, defaults='lease = "3s"')
+        # Longer than any outage here, on a busy machine too: what a task survives is its lease.
+        fleet = Fleet(tmp_path, stores=stores, defaults='lease = "10s"')
         stack.callback(fleet.close)
         return fleet
 

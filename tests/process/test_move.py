@@ -60,7 +60,7 @@ class Typed:
 
 @pytest.fixture
 def removal(request, tmp_path):
-    opened = Removal(tmp_path, request.param)
+    opened = Removal(tmp_path, request.param, lease=10)
     yield opened
     opened.close()
 
@@ -99,12 +99,12 @@ def test_a_queue_moves_while_producers_and_workers_of_both_configurations_run(re
     with start(PRODUCER, removal.config, removal.ledger, ids[0]) as old:
         with start(PRODUCER, removal.config, removal.ledger, ids[1], SWITCHED) as new:
             mover = typed("move", "default", "--from", "old", "--to", "new", "--follow", "--json")
-            eventually(lambda: all(written(file, 60) for file in ids), within=60, what="tasks of both producers")
+            eventually(lambda: all(written(file, 25) for file in ids), within=60, what="tasks of both producers")
             # The one that was killed is followed by another: as far as it came, it came.
             mover.process.kill()
             mover = typed("move", "default", "--from", "old", "--to", "new", "--follow", "--json")
             workers[0].stop()
-            eventually(lambda: all(written(file, 120) for file in ids), within=60, what="more tasks of both")
+            eventually(lambda: all(written(file, 50) for file in ids), within=60, what="more tasks of both")
             old.stdin.close()
             assert old.wait(30) == 0, old.stderr.read()
             enqueued = [task_id for file in ids for task_id in file.read_text().split()]
@@ -112,8 +112,12 @@ def test_a_queue_moves_while_producers_and_workers_of_both_configurations_run(re
             assert json.loads(mover.stop())["moved"] > 0
             new.stdin.close()
             assert new.wait(30) == 0, new.stderr.read()
-    log = removal.new.dispatcher.task_log
-    eventually(lambda: all(log.status(i) is Status.COMPLETED for i in enqueued), within=60, what="the end of all")
+
+    def not_ended() -> list[str]:
+        found = (removal.new.task_log_broker.get(task_id) for task_id in enqueued)
+        return [f"{e.id} {e.status.label} relayed {e.relayed_at}" for e in found if e.status is not Status.COMPLETED]
+
+    eventually(lambda: not not_ended(), within=90, what="the end of all")
     workers[1].stop()
     removal.never_two_at_once()
     starts = removal.starts()

@@ -47,7 +47,7 @@ def start_fleet(tmp_path) -> Iterator[Callable[[str], Fleet]]:
     with ExitStack() as stack:
 
         def start(stores: str) -> Fleet:
-            fleet = Fleet(tmp_path, stores=stores, defaults='lease = "3s"')
+            fleet = Fleet(tmp_path, stores=stores, defaults='lease = "5s"')
             stack.callback(fleet.close)
             return fleet
 

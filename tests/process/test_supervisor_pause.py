@@ -16,7 +16,7 @@ pytestmark = pytest.mark.process
 
 
 def test_nothing_starts_between_usr2_and_cont_under_load_whatever_happens_in_between(site, supervisor):
-    count = 2000
+    count = 1200
     for _ in range(2):
         site.queue.enqueue_many(tasks.traced.bind(str(site.ledger), 0.003) for _ in range(count // 2))
     eventually(lambda: len(site.lines("end")) > 50)
@@ -89,9 +89,8 @@ def test_cont_and_usr2_together_end_paused(site, supervisor):
     for _ in range(30):
         supervisor.send("SIGCONT", "SIGUSR2")
         supervisor.eventually(lambda status: status.paused)
-        handled = supervisor.output.count("SIGUSR2 received") + supervisor.output.count("SIGCONT received")
         supervisor.ask("ping")
-        assert supervisor.status.paused, f"resumed after {handled} signals"
+        assert supervisor.status.paused
         eventually(lambda: supervisor.send("SIGCONT") or not supervisor.status.paused)
 
 

@@ -1,21 +1,24 @@
-"""A control group of one's own, where this user may make one (Linux): version 1 or 2 of its interface."""
+"""A control group of one's own, by version 1 or 2 of the interface. Who may make none skips the test."""
 
 from __future__ import annotations
 
-import os
+import contextlib
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 from uuid import uuid4
 
+import pytest
+
 from tests.support.eventually import eventually
-from tests.support.servers import skip_or_fail
 
 ROOT = Path("/sys/fs/cgroup")
 _LIMITS = {
     "pids": ("pids.max", "pids.max"),
     "memory": ("memory.limit_in_bytes", "memory.max"),
 }
+#: of memory: what is over the limit goes nowhere else
+_NO_SWAP = ("memory.swappiness", "memory.swap.max")
 
 
 class Group:
@@ -34,7 +37,10 @@ class Group:
         except OSError as error:
             if self._home.exists():
                 self._home.rmdir()
-            skip_or_fail(f"no control group for {self._controller} can be made here: {error}")
+            pytest.skip(f"no control group for {self._controller} can be made here: {error}")
+        if self._controller == "memory":
+            with contextlib.suppress(OSError):
+                (self._home / _NO_SWAP[0 if self._first else 1]).write_text("0")
         return self
 
     def __exit__(
@@ -42,7 +48,8 @@ class Group:
     ) -> None:
         self.limit(None)
         for pid in (self._home / "cgroup.procs").read_text().split():
-            self.leave(int(pid))
+            with contextlib.suppress(ProcessLookupError):
+                (self._parent / "cgroup.procs").write_text(pid)
         eventually(self._remove, what="an empty control group")
 
     def _remove(self) -> bool:
@@ -62,8 +69,3 @@ class Group:
     def add(self, pid: int) -> None:
         """This process, and what it forks from now on."""
         (self._home / "cgroup.procs").write_text(str(pid))
-
-    def leave(self, pid: int) -> None:
-        """Back to where groups begin."""
-        if Path(f"/proc/{pid}").exists() and os.getpid() != pid:
-            (self._parent / "cgroup.procs").write_text(str(pid))

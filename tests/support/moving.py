@@ -24,7 +24,7 @@ modules = ["tests.support.tasks"]
 [task_log]
 {log}
 [queue_defaults]
-lease = "3s"
+lease = {lease}
 [queues.default]
 broker = "old"
 """
@@ -65,12 +65,12 @@ def store(kind: str, folder: Path) -> str:
 class Removal:
     """The project, seen with the old configuration and with the new one."""
 
-    def __init__(self, folder: Path, route: Route) -> None:
+    def __init__(self, folder: Path, route: Route, *, lease: float = 3) -> None:
         self.folder, self.config = folder, folder / "taskqueue.toml"
         self.ledger = folder / "ledger"
         self.ledger.touch()
         stores = {"old": store(route.old, folder), "new": store(route.new, folder), "log": store(route.log, folder)}
-        self.config.write_text(CONFIG.format(**stores))
+        self.config.write_text(CONFIG.format(**stores, lease=lease))
         self.old = App(load(self.config))
         self.new = App(load(self.config, sets=[SWITCHED]))
         for app in (self.old, self.new):

