@@ -31,6 +31,8 @@ from taskqueue.settings.load import VARIABLE
 PATIENCE = 15.0
 #: seconds that an answer may take
 ANSWER = 10.0
+#: of a socket's path, on every system
+MOST_BYTES = 100
 #: so many deaths that nobody ordered are too many
 MAX_DEATHS = 5
 
@@ -173,6 +175,8 @@ class Fleet:
             process.kill()
             process.wait()
             _kill(family)
+            with suppress(OSError):  # as a supervisor leaves it that was killed
+                self._control.unlink()
         return code
 
     def _run(self, module: Sequence[str], out: int, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
@@ -241,7 +245,3 @@ def control_socket(place: Path) -> Path:
     if len(os.fsencode(here)) <= MOST_BYTES:
         return here
     return Path("/tmp") / f"taskqueue-demo-{os.getpid()}-{time.monotonic_ns():x}.sock"  # noqa: S108  # mode 0600
-
-
-#: of a socket's path, on every system
-MOST_BYTES = 100
