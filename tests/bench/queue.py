@@ -1,4 +1,4 @@
-"""Enqueue rate, drain rate and idle latency on SQLite: `make bench`, or `python -m tests.bench --tasks 50000`.
+"""Enqueue rate, drain rate and idle latency on SQLite: `python -m tests.bench queue`.
 
     drain      two `taskqueue worker` processes, no-op tasks with a stored report, from the first report stored to the
                last, while the queue was filled beforehand
@@ -56,7 +56,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--ceiling", help="a script to run in turn with ours")
     parser.add_argument("--quick", action="store_true", help="5,000 tasks, one round")
-    told = parser.parse_args()
+    told, _ = parser.parse_known_args()
     if told.quick:
         told.tasks, told.rounds = 5_000, 1
     rounds: list[dict[str, dict[str, Any]]] = []
@@ -177,7 +177,3 @@ def _stop(processes: list[subprocess.Popen[bytes]]) -> None:
         process.send_signal(signal.SIGTERM)
     for process in processes:
         process.wait(30)
-
-
-if __name__ == "__main__":
-    main()
