@@ -146,9 +146,9 @@ class Fleet:
     def kill_at_work(self) -> Slot | None:
         """Kill a worker in the middle of a task, and say which; None if none could be caught at it."""
         for slot in self.look().workers:
-            if slot.pid is None or not slot.task_id:
+            process = self._known.get(slot.pid or 0)
+            if process is None or not slot.task_id:
                 continue
-            process = self._known[slot.pid]
             with suppress(psutil.NoSuchProcess):
                 process.suspend()  # it cannot end its task while we look
                 now = next((worker for worker in self.look().workers if worker.pid == slot.pid), None)
