@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import time
 
 import pytest
@@ -41,18 +42,40 @@ def test_an_idle_worker_is_woken(project):
     assert worker.stop() == 0
 
 
-def test_what_a_killed_worker_held_runs_again_elsewhere(project):
-    """P3"""
-    gate = project.folder / "gate"
-    handle = project.queue.enqueue(tasks.until, str(project.ledger), str(gate))
-    first = project.worker()
-    project.started(handle)
-    first.kill()
+def test_what_a_killed_worker_held_runs_again_at_once_on_its_host(kind, make_project, tmp_path):
+    """P3: by the proof that it is dead, long before its lease would end."""
+    project = make_project(stores=f'url = "{in_folder(kind, tmp_path)}"', defaults='lease = "120s"')
+    handle, first = _killed_at_work(project)
     second = project.worker()
+    _runs_again(project, handle, second)
+    (attempt,) = project.queue.task_log.attempts(handle.id)
+    assert "died while it ran the task" in attempt.detail
+    assert first.process.returncode == -signal.SIGKILL
+
+
+def test_what_a_killed_worker_held_runs_again_on_another_host_when_its_lease_ends(project, monkeypatch, tmp_path):
+    """P3: nobody there can tell a dead worker from one that is cut off."""
+    handle, _ = _killed_at_work(project)
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "elsewhere"))
+    _runs_again(project, handle, project.worker())
+    (attempt,) = project.queue.task_log.attempts(handle.id)
+    assert "lease ended" in attempt.detail
+
+
+def _killed_at_work(project):
+    handle = project.queue.enqueue(tasks.until, str(project.ledger), str(project.folder / "gate"))
+    worker = project.worker()
+    project.started(handle)
+    worker.kill()
+    return handle, worker
+
+
+def _runs_again(project, handle, worker):
     project.started(handle, times=2)
-    gate.touch()
+    (project.folder / "gate").touch()
     assert handle.wait(20) is Status.COMPLETED
-    assert second.stop() == 0
+    assert worker.stop() == 0
     project.nothing_left()
 
 

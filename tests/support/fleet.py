@@ -83,8 +83,9 @@ class Fleet:
         """So many more tasks by the hosts in turn, never more than `ahead` that have not run."""
         portion = min(ahead, 1000)
         for host, start in zip(itertools.cycle(self.hosts), range(0, count, portion), strict=False):
-            self.ran(len(self.enqueued) + portion - ahead, within=120)
-            batch = (tasks.traced.bind(str(self.ledger.path)) for _ in range(min(portion, count - start)))
+            more = min(portion, count - start)
+            self.ran(len(self.enqueued) + more - ahead, within=120)
+            batch = (tasks.traced.bind(str(self.ledger.path)) for _ in range(more))
             self.enqueued |= {handle.id for handle in host.queue.enqueue_many(batch)}
 
     def start(self) -> None:
