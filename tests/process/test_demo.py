@@ -16,7 +16,7 @@ from taskqueue.demo.fleet import Fleet
 from taskqueue.errors import TaskQueueError
 from tests.support.eventually import eventually
 
-pytestmark = [pytest.mark.process, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.process, pytest.mark.timeout(240)]
 FILES = 80
 ODD = (b"two\nlines", b"\xff.bin", b"100%.bin", b"empty")
 
@@ -27,7 +27,7 @@ def folder(tmp_path: Path) -> Path:
     folder = tmp_path / "files"
     (folder / "below").mkdir(parents=True)
     first = folder / "below" / "0.bin"
-    first.write_bytes(random.Random(1).randbytes(4_000_000))
+    first.write_bytes(random.Random(1).randbytes(2_000_000))
     for number in range(1, FILES - len(ODD)):
         (folder / "below" / f"{number}.bin").hardlink_to(first)
     for name in ODD:
@@ -41,7 +41,7 @@ def demo(*args: str | Path) -> list[str]:
 
 
 def run(*args: str | Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(demo(*args), capture_output=True, text=True, timeout=110)
+    return subprocess.run(demo(*args), capture_output=True, text=True, timeout=220)
 
 
 def processes(place: Path) -> list[int]:
