@@ -7,6 +7,7 @@ thread, so that no outage and no library can keep it from supervising.
 
 from __future__ import annotations
 
+import faulthandler
 import logging
 import os
 import selectors
@@ -55,6 +56,7 @@ LAST_ROUNDS = 5.0
 def run(config: str | None = None, sets: Sequence[str] = (), *, level: str | None = None) -> int:
     """`supervisor run` with that configuration file, or the one that is found; the exit code. Logs from `level` on."""
     have_streams()
+    faulthandler.enable()  # systemd ends a master that does not turn any more with ABRT (WatchdogSec)
     file = find(config).absolute()
     said = [*sets, *([f"logging.level={level}"] if level else [])]
     settings = load(file, sets=said)
