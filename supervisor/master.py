@@ -154,6 +154,8 @@ class Master:
         children = {child.pid: child for child in self._fleet.children}
         deaths = [self._bury(children[pid], end) for pid, end in reap() if pid in children]
         self._undertaker.record()
+        # A kill long ago is no cause of the next death.
+        self._oom_kills.look()
         if any(deaths):
             for child in self._fleet.keepers_children:
                 child.wake()
@@ -162,7 +164,7 @@ class Master:
         now = self._clock.monotonic()
         verdict = judge(end, child.card, told=child.standing.rung, why=child.why or child.overdue(now))
         if end.signal == signal.SIGKILL and not child.standing.rung and self._oom_kills.rose():
-            verdict = replace(verdict, cause=f"{verdict.cause}, by the kernel: out of memory")
+            verdict = replace(verdict, cause=f"{verdict.cause}, as the kernel killed for want of memory")
         something_held = self._undertaker.bury(child, verdict)
         self._fleet.remember(child, verdict, now, self._random)
         self._board.give_back(child.row)
