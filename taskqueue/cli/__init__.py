@@ -9,4 +9,4 @@ def main() -> int:
     """Run the command line of this process; its exit code."""
     from taskqueue.cli.program import run
 
-    return run(sys.argv[1:])
+    return run(sys.argv[1:], ending=True)

@@ -43,9 +43,13 @@ class Program(Group):
             return super().invoke(ctx)
 
 
-def run(args: Sequence[str]) -> int:
-    """Run one command line; its exit code. Whatever goes wrong becomes a line on stderr (see `failures`)."""
+def run(args: Sequence[str], *, ending: bool = False) -> int:
+    """Run one command line; its exit code. Whatever goes wrong becomes a line on stderr (see `failures`).
+
+    `ending`: the process ends with it.
+    """
     session = Session()
+    session.ending = ending
     with failures.told(session) as outcome:
         names.check()
         code = program().main(list(args), prog_name="taskqueue", standalone_mode=False, obj=session)

@@ -23,6 +23,8 @@ class Session:
         self.debug = os.environ.get(DEBUG, "") not in ("", "0")
         #: a command that works for a while logs as the configuration says; one that only answers, what went wrong
         self.talks = False
+        #: the process ends with this command
+        self.ending = False
 
     @cached_property
     def app(self) -> App:

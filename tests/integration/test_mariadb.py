@@ -68,7 +68,7 @@ def test_a_claim_reads_an_index(database):
 def test_who_fails_to_initialize_leaves_no_lock_behind(database):
     """Else the others would wait for a session that lies idle."""
     with pytest.raises(KeyError), database.begin() as tx:
-        database.dialect.prepare(tx)
+        database.dialect.prepare(tx, timeout=1)
         raise KeyError
     with database.read() as connection:
         name = f"{database.dialect.url.database}.taskqueue_init"
