@@ -49,8 +49,9 @@ def test_twenty_at_once_are_reaped_with_how_they_ended():
     assert found == {
         pid: Exit(code=code) if code >= 0 else Exit(signal=-code) for pid, code in zip(pids, codes, strict=True)
     }
-    with pytest.raises(ChildProcessError):
-        os.waitpid(-1, os.WNOHANG)
+    for pid in pids:
+        with pytest.raises(ChildProcessError):
+            os.waitpid(pid, os.WNOHANG)
 
 
 def test_who_is_told_of_an_end_finds_its_number_still_taken():
