@@ -425,7 +425,7 @@ def live(kind: str, folder: Path, *, examples: int, steps: int) -> None:
         )
 
 
-FEW = {"memory": 40, "sqlite": 5, "two stores": 3, "postgresql": 3, "mariadb": 3, "sqs": 2}
+FEW = {"memory": 40, "sqlite": 5, "two stores": 3, "postgresql": 2, "mariadb": 2, "sqs": 1}
 
 
 @pytest.mark.parametrize("kind", WORLDS)

@@ -35,7 +35,7 @@ class World:
         self,
         clock: FakeClock,
         log: TaskLogBroker,
-        broker: Callable[[str, str], Broker],
+        broker: Callable[[str], Broker],
         *,
         messages: Database | None = None,
         entries: Database | None = None,
@@ -45,17 +45,18 @@ class World:
         self._broker, self._messages, self._move = broker, messages, move
 
     def queue(self, name: str, owner: str, limits: Limits) -> Queue:
-        broker = self._broker(name, owner)
-        for database in {self._messages, self.entries} - {None}:
-            self._register(database, owner)
-        return Queue(
-            broker,
+        queue = Queue(
+            self._broker(name),
             self.log,
             limits=limits,
             database=self.entries if self._messages is self.entries else None,
             log_database=self.entries,
             clock=self.clock,
         )
+        for database in {self._messages, self.entries} - {None}:
+            self._register(database, owner)
+        queue.broker.owner = owner
+        return queue
 
     def _register(self, database: Database, owner: str) -> None:
         """A worker that may claim until it is declared dead."""
@@ -76,8 +77,8 @@ def _at(clock: FakeClock, database: Database) -> Database:
 def _memory(_folder: Path, _stack: ExitStack, clock: FakeClock) -> World:
     lanes: defaultdict[str, Lanes] = defaultdict(Lanes)
 
-    def broker(name: str, owner: str) -> Broker:
-        return InMemoryQueueBroker(name, owner=owner, lanes=lanes[name], immediate=False, clock=clock)
+    def broker(name: str) -> Broker:
+        return InMemoryQueueBroker(name, lanes=lanes[name], immediate=False, clock=clock)
 
     return World(clock, InMemoryTaskLogBroker(clock=clock), broker)
 
@@ -94,8 +95,8 @@ def _one(database: Database, clock: FakeClock) -> World:
 
 
 def _two(messages: Database, entries: Database, clock: FakeClock) -> World:
-    def broker(name: str, owner: str) -> Broker:
-        return RdsQueueBroker(messages, name, owner=owner, clock=clock)
+    def broker(name: str) -> Broker:
+        return RdsQueueBroker(messages, name, clock=clock)
 
     return World(clock, RdsTaskLogBroker(entries, clock=clock), broker, messages=messages, entries=entries)
 
@@ -116,8 +117,8 @@ def _sqs(folder: Path, stack: ExitStack, clock: FakeClock) -> World:
         patch.setattr(module, "time", clock)  # what a handle holds is by its own clock
     options = {"endpoint_url": sqs.endpoint(), "prefix": f"m{folder.stat().st_ino}_", "wait_time": 0}
 
-    def broker(name: str, owner: str) -> Broker:
-        opened = SqsQueueBroker(name, region=sqs.REGION, options=options, owner=owner)
+    def broker(name: str) -> Broker:
+        opened = SqsQueueBroker(name, region=sqs.REGION, options=options)
         stack.callback(opened.close)
         opened.initialize()
         return opened
