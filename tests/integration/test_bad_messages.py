@@ -145,7 +145,7 @@ def survives(app: App, bad: list[Callable[[str], bytes]], caplog: pytest.LogCapt
 some = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 
 
-@settings(some, max_examples=3)
+@settings(some, max_examples=2)
 @given(bad=st.lists(BAD, min_size=10, max_size=40))
 def test_a_worker_survives_whatever_is_in_its_queue(app: App, caplog, bad) -> None:
     survives(app, bad, caplog)
