@@ -428,6 +428,7 @@ def live(kind: str, folder: Path, *, examples: int, steps: int) -> None:
 FEW = {"memory": 40, "sqlite": 5, "two stores": 3, "postgresql": 2, "mariadb": 2, "sqs": 1}
 
 
+@pytest.mark.timeout(600)  # seconds if all is well; a life that breaks a promise is made as short as it can be
 @pytest.mark.parametrize("kind", WORLDS)
 def test_a_queue_keeps_its_promises_in_any_lives_of_its_tasks(kind: str, tmp_path: Path) -> None:
     live(kind, tmp_path, examples=FEW[kind], steps=30)
