@@ -21,7 +21,8 @@ from taskqueue.registry import Definition, Registry
 from taskqueue.task.base import AbstractTask
 
 VERSION = 1
-MAX_TEXT = 255
+#: what a task log has room for: characters of a text and of an id, microseconds since 1970
+MAX_TEXT, MAX_ID, MAX_TIME = 255, 36, 2**63 - 1
 MASK = "***"
 
 
@@ -106,7 +107,8 @@ _decoders = {kind: msgspec.json.Decoder(kind) for kind in (Header, _Message, _Ra
 def encode(task: AbstractTask, options: TaskOptions = NOTHING_SAID) -> bytes:
     """The task's message. Raises NotEnqueueable, InvalidArguments or EncodingError, which names the parameter."""
     params, args = task.wire_arguments()
-    _check_lengths(task)
+    if (unfit := _unfit(task)) is not None:
+        raise EncodingError(f"{task.name}: {unfit}")
     message = _Message(
         VERSION,
         task.id,
@@ -146,8 +148,13 @@ def decode(body: bytes, registry: Registry) -> DecodedTask:
 
 
 def peek(body: bytes) -> Header:
-    """What a message says of its task, whether or not this process knows it; raises MessageInvalid."""
+    """What a message says of its task, whether or not this process knows it; raises MessageInvalid.
+
+    A header that no task log could store is none: each claim of the message would fail, and with it the worker's turn.
+    """
     header: Header = _read(body, Header)
+    if (unfit := _unfit(header)) is not None:
+        raise MessageInvalid(f"message {header.id}: {unfit}")
     return header
 
 
@@ -198,11 +205,17 @@ def _unpack_arguments(message: _Message) -> tuple[dict[str, Any], list[Any]]:
         raise MessageInvalid(f"message {message.id}: argument '{unfit.where.lstrip('.')}': {unfit.reason}") from None
 
 
-def _check_lengths(task: AbstractTask) -> None:
-    for name in ("owner", "label", "category"):
-        value = getattr(task, name)
-        if value is not None and len(value) > MAX_TEXT:
-            raise EncodingError(f"{task.name}: {name} has {len(value)} characters; {MAX_TEXT} is the most")
+def _unfit(said: Header | AbstractTask) -> str | None:
+    """Why no task log could store what is said of a task, or None."""
+    for name in ("name", "owner", "label", "category", "parent_id"):
+        value, most = getattr(said, name), MAX_ID if name == "parent_id" else MAX_TEXT
+        if value is not None and len(value) > most:
+            return f"{name} has {len(value):,} characters; {most} is the most"
+        if value is not None and "\0" in value:
+            return f"{name} has a NUL character, which databases refuse"
+    if not abs(said.created_at) <= MAX_TIME:
+        return f"{said.created_at} is no time"
+    return None
 
 
 def _unencodable(task: AbstractTask, params: Mapping[str, Any], error: Exception) -> EncodingError:

@@ -22,6 +22,8 @@ from taskqueue.status import ENDED, Status
 
 Rule = Callable[[Any], Any]
 LONGEST_NAME = 200
+#: the first number that is not shown
+TOO_LONG = 10**40
 SWITCH = (True, False)
 #: the one above it means "unchanged" to the kernel
 LAST_ACCOUNT = 2**32 - 2
@@ -222,8 +224,10 @@ def describe(value: Any) -> str:
     if isinstance(value, str):
         shown = mask_url(value)
         return repr(shown if len(shown) <= 60 else shown[:57] + "...")
+    if isinstance(value, int) and abs(value) >= TOO_LONG:
+        return "a number of too many digits"  # Python refuses to write out one that was read from hexadecimal digits
     if isinstance(value, int | float):
-        return str(value)[:40]
+        return str(value)
     return "a list" if isinstance(value, list) else "a table" if isinstance(value, dict) else "a date or time"
 
 

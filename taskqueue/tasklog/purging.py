@@ -31,7 +31,13 @@ def purge(store: EntryStore, *, status: Status, before: int, limit: int) -> Iter
 
 def _due_roots(store: EntryStore, window: list[Head], before: int) -> list[Head]:
     parents = store.statuses(sorted({head.parent_id for head in window if head.parent_id is not None}))
-    return [h for h in window if h.parent_id not in parents and h.finished_at is not None and h.finished_at < before]
+    return [head for head in window if head.parent_id not in parents and _is_due(head, before)]
+
+
+def _is_due(head: Head, before: int) -> bool:
+    # The message of a task that was cancelled during its delay is there until then. If it found no entry, it would be
+    # taken for one from somewhere else, and run (P12).
+    return head.finished_at is not None and max(head.finished_at, head.due_at or 0) < before
 
 
 def _purge_tree(store: EntryStore, root: str, limit: int) -> Iterator[int]:

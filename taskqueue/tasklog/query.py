@@ -12,7 +12,7 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import msgspec
@@ -21,8 +21,11 @@ from taskqueue.errors import InvalidSearch, did_you_mean
 from taskqueue.ids import is_id
 from taskqueue.status import Status
 from taskqueue.tasklog.entry import COLUMNS, MAX_PAGE, SORTS, Entry, Filter, Op, Search
+from taskqueue.visible import storable
 
 NULLABLE = frozenset({"label", "owner", "category", "parent_id", "retry_of", "worker", "started_at", "finished_at"})
+#: the largest number of a column, and the characters of a refused value that are shown
+LARGEST, SHOWN = 2**63 - 1, 80
 COMPARE: dict[Op, Callable[[Any, Any], bool]] = {
     Op.EQ: lambda a, b: a == b,
     Op.NE: lambda a, b: a != b,
@@ -58,14 +61,15 @@ class Query(msgspec.Struct, frozen=True, kw_only=True):
 
 def check(search: Search) -> Query:
     """The search as a query; InvalidSearch says in one line what is wrong and what would be right."""
-    if search.sort not in SORTS:
-        raise InvalidSearch(f"unknown sort order {search.sort!r}{_or_known(search.sort, SORTS)}")
+    _known(search.sort, SORTS, "sort order")
     if type(search.limit) is not int or not 1 <= search.limit <= MAX_PAGE:
-        raise InvalidSearch(f"limit {search.limit!r}: a page holds 1 to {MAX_PAGE:,} entries; ask for the next page")
+        raise InvalidSearch(
+            f"limit {_short(search.limit)}: a page holds 1 to {MAX_PAGE:,} entries; ask for the next page"
+        )
     checked = [_checked(condition) for condition in search.filters]
     filters = tuple(f for f in checked if f.column != "status")
     if search.owner is not None:
-        filters += (Filter("owner", Op.EQ, search.owner),)
+        filters += (_checked(Filter("owner", Op.EQ, search.owner)),)
     mark = _digest(repr((checked, search.owner, search.sort, search.descending)).encode()).hex()
     return Query(
         statuses=_statuses([f for f in checked if f.column == "status"]),
@@ -80,33 +84,51 @@ def check(search: Search) -> Query:
 
 def _checked(condition: Filter) -> Filter:
     column, value = condition.column, condition.value
-    if column not in COLUMNS:
-        raise InvalidSearch(f"unknown column {column!r}{_or_known(column, COLUMNS)}")
-    if condition.op not in set(Op):
-        raise InvalidSearch(f"unknown comparison {condition.op!r}{_or_known(condition.op, [op.value for op in Op])}")
+    _known(column, COLUMNS, "column")
+    _known(condition.op, [op.value for op in Op], "comparison")
     op, wanted = Op(condition.op), COLUMNS[column]
     if op is Op.LIKE and (wanted is not str or str(value).replace("\\\\", "").endswith("\\")):
         raise InvalidSearch(
-            f"{column} like {value!r}: takes columns of text, and patterns that end in no lone backslash"
+            f"{column} like {_short(value)}: takes columns of text, and patterns that end in no lone backslash"
         )
     if value is None and op in (Op.EQ, Op.NE) and column in NULLABLE:
         return Filter(column, op, value)
     for one in _list(column, value) if op is Op.IN else [value]:
         if type(one) is not wanted:
-            raise InvalidSearch(f"{column} {op}: {one!r} is a {type(one).__name__}, not a {wanted.__name__}")
+            raise InvalidSearch(f"{column} {op}: {_short(one)} is a {type(one).__name__}, not a {wanted.__name__}")
+        _refuse_unstorable(f"{column} {op}", one)
     return Filter(column, op, value)
+
+
+def _refuse_unstorable(where: str, value: Any) -> None:
+    """What no column holds: databases do not find nothing then, each fails in a way of its own."""
+    if isinstance(value, str) and storable(value) != value:
+        raise InvalidSearch(f"{where}: {_short(value)} has a character that no text holds (NUL, or half of a pair)")
+    if isinstance(value, int) and not -LARGEST - 1 <= value <= LARGEST:
+        raise InvalidSearch(f"{where}: {_short(value)} is more than any number there; 64 bits are the most")
 
 
 def _list(column: str, value: object) -> list[Any]:
     if not isinstance(value, list | tuple | set | frozenset):
-        raise InvalidSearch(f"{column} in: {value!r} is no list")
+        raise InvalidSearch(f"{column} in: {_short(value)} is no list")
     if len(value) > MAX_PAGE:
         raise InvalidSearch(f"{column} in: {len(value):,} values; {MAX_PAGE:,} at the most, ask in several searches")
     return list(value)
 
 
-def _or_known(word: str, known: Any) -> str:
-    return did_you_mean(word, known) or f"; known: {', '.join(known)}"
+def _known(word: object, known: Iterable[str], what: str) -> None:
+    words = list(known)
+    if not isinstance(word, str) or word not in words:
+        hint = did_you_mean(word[:SHOWN] if isinstance(word, str) else "", words) or f"; known: {', '.join(words)}"
+        raise InvalidSearch(f"unknown {what} {_short(word)}{hint}")
+
+
+def _short(value: object) -> str:
+    try:
+        shown = ascii(value) if isinstance(value, str) and not value.isprintable() else f"{value!r}"
+    except ValueError:  # a number of too many digits for Python to write out
+        shown = "a number"
+    return shown if len(shown) <= SHOWN else f"{shown[:SHOWN]}..."
 
 
 def _statuses(filters: list[Filter]) -> tuple[Status, ...] | None:

@@ -39,6 +39,16 @@ def test_what_waited_long_and_ended_lately_stays(story: Story) -> None:
     assert left(story) == {task}
 
 
+def test_what_was_cancelled_during_its_delay_stays_until_its_message_was_due(story: Story) -> None:
+    """P12: a message that finds no entry is taken for one from somewhere else, and would run."""
+    task = story.add(due_at=story.clock.now + int(5 * DAY * 1e6))
+    story.log.cancel([task])
+    story.clock.advance(3 * DAY)
+    assert purge(story, Status.CANCELLED) == []
+    story.clock.advance(4 * DAY)
+    assert purge(story, Status.CANCELLED) == [1]
+
+
 def test_attempts_go_with_their_entry(story: Story) -> None:
     claim = story.begin(story.add())
     story.log.release({claim.id: claim.fence}, cause=Cause.STOPPED)

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from taskqueue.errors import InvalidSearch
 from taskqueue.status import Status
 from taskqueue.tasklog.entry import COLUMNS, SORTS, Filter, Op, Search
+from taskqueue.tasklog.memory import InMemoryTaskLogBroker
 from tests.support.task_logs import Story, ids
 
 S = Status
@@ -257,3 +258,70 @@ def conditions(draw: st.DrawFn) -> Filter:
 def test_whatever_is_asked_within_the_rules_has_an_answer(story: Story, filters, sort: str, descending: bool) -> None:
     """Values are parameters: no text in them is ever read as SQL."""
     story.log.search(Search(filters=tuple(filters), sort=sort, descending=descending))
+
+
+# Anything at all
+
+SQL = [
+    "' OR '1'='1",
+    "ann'; DROP TABLE taskqueue_entry; --",
+    '" OR ""="',
+    "%' UNION SELECT 1 --",
+    "\\' OR 1=1 #",
+    ":owner",
+    "?",
+]
+WILD_TEXT = st.one_of(st.sampled_from([*SQL, *COLUMNS, *SORTS, *Op]), st.text(max_size=12), st.just("x" * 70_000))
+WILD = st.one_of(
+    WILD_TEXT, st.none(), st.booleans(), st.integers(), st.just(10**5000), st.floats(), st.binary(max_size=4)
+)
+WILD_MANY = st.one_of(WILD, st.lists(WILD, max_size=3), st.sampled_from(Status))
+
+
+@st.composite
+def wild_searches(draw: st.DrawFn) -> Search:
+    """Often right in all but one thing, so that it gets as far as the store."""
+    column = st.one_of(st.sampled_from(sorted(COLUMNS)), st.sampled_from(sorted(COLUMNS)), WILD)
+    op = st.one_of(st.sampled_from(Op), st.sampled_from(Op), WILD)
+    filters = [Filter(draw(column), draw(op), draw(WILD_MANY)) for _ in range(draw(st.integers(0, 2)))]
+    return Search(
+        filters=tuple(filters),
+        owner=draw(st.one_of(st.none(), WILD_TEXT, WILD)),
+        sort=draw(st.one_of(st.sampled_from(sorted(SORTS)), WILD)),
+        limit=draw(st.one_of(st.just(50), st.just(50), WILD)),
+        after=draw(st.one_of(st.none(), st.none(), WILD)),
+    )
+
+
+def ask_anything(story: Story, examples: int) -> None:
+    """Answered as a log in memory answers, which knows no SQL, or refused in one line; and nothing has changed."""
+    entries = [story.entry(owner=text, name=f"shop:{text}", label=text) for text in [*SQL, "ann", "Ünï\n\x1b[31m"]]
+    plain = InMemoryTaskLogBroker(clock=story.clock)
+    story.log.add(entries)
+    plain.add(entries)
+
+    @settings(max_examples=examples)
+    @given(search=wild_searches())
+    def ask(search: Search) -> None:
+        try:
+            answer = ids(plain.search(search).entries)
+        except InvalidSearch:
+            with pytest.raises(InvalidSearch) as refused:
+                story.log.search(search)
+            assert str(refused.value).isprintable()
+            assert len(str(refused.value)) < 500
+            return
+        assert ids(story.log.search(search).entries) == answer
+
+    ask()
+    assert ids(story.log.search(Search(descending=False)).entries) == [entry.id for entry in entries]
+
+
+def test_whatever_is_asked_is_answered_truly_or_refused(story: Story) -> None:
+    ask_anything(story, 150)
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(900)
+def test_whatever_is_asked_ten_thousand_times_is_answered_truly_or_refused(story: Story) -> None:
+    ask_anything(story, 10_000)

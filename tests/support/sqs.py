@@ -1,15 +1,19 @@
 """SQS for tests: moto's server over HTTP on loopback, a process of its own, one for each process of tests.
 
 Programs that a test starts find it by `TASKQUEUE_TEST_SQS`, and with it credentials that are good nowhere else.
+Its clock can be moved forward, for all who use it.
 """
 
 from __future__ import annotations
 
 import atexit
+import mmap
 import os
 import socket
+import struct
 import subprocess
 import sys
+import tempfile
 from functools import cache
 
 import boto3
@@ -30,19 +34,34 @@ CREDENTIALS = {
 #: a message that is sent while another one is deleted gets lost; and all messages of a queue are counted at each call,
 #: by a slow clock, and once more for each that is handed out.
 SERVER = """
-import os, sys, threading, time
+import mmap, os, struct, sys, threading, time
 from moto.sqs import models
 delete = models.Queue.delete_message
 def delete_alone(queue, receipt):
     with queue._messages_lock:
         delete(queue, receipt)
 models.Queue.delete_message = delete_alone
-models.unix_time_millis = lambda: time.time() * 1000
+ahead = mmap.mmap(int(sys.argv[2]), 8)
+models.unix_time_millis = lambda: (time.time() + struct.unpack("d", ahead)[0]) * 1000
 models.SQSBackend.is_message_valid_based_on_retention_period = lambda *_: True
 threading.Thread(target=lambda: (sys.stdin.read(), os._exit(0)), daemon=True).start()
 from moto.server import main
 main(["-H", "127.0.0.1", "-p", sys.argv[1]])
 """
+
+
+@cache
+def _ahead() -> tuple[int, mmap.mmap]:
+    """How far the server's clock is ahead, in memory that it shares with us: a descriptor of it, and itself."""
+    with tempfile.TemporaryFile() as file:
+        file.truncate(8)
+        return os.dup(file.fileno()), mmap.mmap(file.fileno(), 8)
+
+
+def advance(seconds: float) -> None:
+    """Move the server's clock: what it hides comes sooner."""
+    shared = _ahead()[1]
+    shared[:] = struct.pack("d", struct.unpack("d", shared)[0] + seconds)
 
 
 @cache
@@ -57,9 +76,10 @@ def endpoint() -> str:
 
 
 def _start() -> str:
-    port = _free_port()
+    port, ahead = _free_port(), _ahead()[0]
     server = subprocess.Popen(
-        [sys.executable, "-c", SERVER, str(port)],
+        [sys.executable, "-c", SERVER, str(port), str(ahead)],
+        pass_fds=[ahead],
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,

@@ -219,6 +219,29 @@ def test_an_owner_of_no_reasonable_length_is_refused() -> None:
         codec.encode(made)
 
 
+@pytest.mark.parametrize(
+    ("fields", "says"),
+    [
+        ({"task": "x" * 256}, "name has 256 characters; 255 is the most"),
+        ({"owner": "a\0b"}, "owner has a NUL character"),
+        ({"label": "x" * 256}, "label has 256 characters"),
+        ({"parent": "p" * 37}, "parent_id has 37 characters; 36 is the most"),
+        ({"created": 2**64 - 1}, "is no time"),
+    ],
+)
+def test_a_header_that_no_task_log_could_store_is_refused(fields: dict[str, Any], says: str) -> None:
+    """P7: filing it would fail at each claim of the message, and with it the worker's turn."""
+    with pytest.raises(MessageInvalid, match=says):
+        codec.peek(body(**fields))
+
+
+def test_a_text_that_databases_refuse_is_refused_at_the_enqueue() -> None:
+    made = anything.bind(1)
+    made.label = "a\0b"
+    with pytest.raises(EncodingError, match="label has a NUL character"):
+        codec.encode(made)
+
+
 def test_reports_come_back_as_they_went() -> None:
     report = Report.warning("careful", {"seen": {1, 2}, "by": ("ann",)}).with_children(
         Report.info("one", b"x"), Report.error("two").with_children(Report.success())

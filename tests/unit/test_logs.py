@@ -10,6 +10,8 @@ import re
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from taskqueue import logs
 from taskqueue.context import RunContext, enter, leave
@@ -87,6 +89,25 @@ def test_no_message_forges_a_line(capsys):
     assert second.endswith("it broke")
     assert all(line.startswith("    ") for line in rest)
     assert "\x1b" not in "".join(rest)
+
+
+@pytest.mark.parametrize("form", ["text", "json"])
+@given(words=st.text(), fact=st.text(), broken=st.text())
+def test_whatever_a_record_says_it_is_one_line_and_its_traceback_further_ones(form, words, fact, broken):
+    said = io.StringIO()
+    with contextlib.redirect_stderr(said):
+        logs.setup(LoggingSettings(format=form))
+        try:
+            raise ValueError(broken)
+        except ValueError:
+            log.exception("%s", words, extra={"fact": fact, "label": [fact]})
+    assert not re.search(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\ud800-\udfff]", said.getvalue())
+    first, *rest = said.getvalue().split("\n")[:-1]
+    assert "shop.tasks" in first
+    assert all(line.startswith("    ") for line in rest)
+    if form == "json":
+        assert json.loads(first)["fact"] == fact
+        assert rest == []
 
 
 def test_json_is_one_object_a_line_with_its_time_in_utc(capsys, running):

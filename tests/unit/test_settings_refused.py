@@ -365,3 +365,8 @@ def test_no_value_raises_anything_else(key, value):
         table = table.setdefault(part, {})
     table[name] = value
     only_configuration_errors(lambda: resolve(tree, file=None, folder=Path("/srv"), problems=Problems("x")))
+
+
+def test_a_number_of_thousands_of_hexadecimal_digits_is_refused_as_any_other():
+    with pytest.raises(ConfigurationError, match="a number of too many digits"):
+        settings.parse(f"[brokers]\nmain = 0x{'f' * 5000}")
