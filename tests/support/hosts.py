@@ -24,8 +24,9 @@ class Host(Site):
     def __init__(self, folder: Path, **parts: str) -> None:
         folder.mkdir()
         self.killed: dict[int, int] = {}
-        self._temporary = folder / "tmp"
-        self._temporary.mkdir()
+        #: where its processes have their temporary files
+        self.temporary = folder / "tmp"
+        self.temporary.mkdir()
         self._clock = folder / "clock"
         self.set_clock(0.0)
         super().__init__(folder, **parts)
@@ -33,7 +34,7 @@ class Host(Site):
     def start(self, *, ready: bool = True, **options: Any) -> RunningSupervisor:
         """Start its supervisor, in this host's surroundings."""
         variables = {
-            "TMPDIR": str(self._temporary),
+            "TMPDIR": str(self.temporary),
             "WALL_CLOCK": str(self._clock),
             "PYTHONPATH": os.pathsep.join([str(_WALL_CLOCK), str(REPOSITORY)]),
         }
