@@ -14,7 +14,8 @@ from taskqueue.errors import BrokerUnavailable
 from taskqueue.queue import Queue
 
 log = logging.getLogger(__name__)
-FIRST, CAP = 0.1, 5.0
+#: seconds; who waited for longer would not be back at work within three once the store is there again
+FIRST, CAP = 0.1, 2.0
 
 
 class Outage:

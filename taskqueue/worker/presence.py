@@ -10,6 +10,7 @@ The rejected alternative, a pid and its start time looked up in /proc, calls eve
 from __future__ import annotations
 
 import contextlib
+import errno
 import glob
 import hashlib
 import mmap
@@ -29,6 +30,7 @@ if sys.platform != "win32":
     import fcntl
 
 
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 #: a supervised worker that lies dead for so long, in seconds, has no master
 ORPHANED = 3.0
 
@@ -58,15 +60,19 @@ class Presence:
         self.path = stem.with_name(f"{stem.name}-worker-{incarnation}")
         # Locked and written under another name first: a finder never sees it unlocked while we live.
         hidden = self.path.with_name(f".{self.path.name}")
+        self._fd = -1
         try:
             self._fd = os.open(hidden, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+            fcntl.flock(self._fd, fcntl.LOCK_EX)
+            _allocate(self._fd)
         except OSError as error:
+            if self._fd >= 0:
+                hidden.unlink()
+                self._let_go()
+            what = "free some space" if error.errno in _FULL else f"give this user write access to {stem.parent}"
             raise BrokerUnavailable(
-                f"{stem}: a worker cannot make its own file beside it ({error.strerror}); give this user write access "
-                f"to {stem.parent}"
+                f"{stem}: a worker cannot make its own file beside it ({error.strerror}); {what}"
             ) from error
-        fcntl.flock(self._fd, fcntl.LOCK_EX)
-        os.ftruncate(self._fd, SIZE)
         self._map = _mapped(hidden)
         self.scorecard = Scorecard(self._map)
         self.scorecard.write(Card(incarnation=incarnation, slot=slot, supervised=supervised))
@@ -146,6 +152,12 @@ def bury(stem: Path, incarnation: str) -> None:
     """Remove a dead worker's file, after what it held was recovered."""
     with contextlib.suppress(FileNotFoundError):
         stem.with_name(f"{stem.name}-worker-{incarnation}").unlink()
+
+
+def _allocate(fd: int) -> None:
+    """Room for the scorecard. A hole in the file would kill who writes to its map on a full disk (SIGBUS)."""
+    if os.write(fd, bytes(SIZE)) < SIZE:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def _mapped(path: Path) -> mmap.mmap:

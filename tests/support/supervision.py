@@ -132,7 +132,7 @@ class RunningSupervisor:
             self.process = subprocess.Popen(
                 [*before, sys.executable, "-m", "supervisor", "run", "--config", str(site.config)],
                 **{
-                    "env": dict(os.environ, PYTHONPATH=str(REPOSITORY), **variables),
+                    "env": {**os.environ, "PYTHONPATH": str(REPOSITORY), **variables},
                     "stdin": subprocess.DEVNULL,
                     "stdout": out,
                     "stderr": out,

@@ -1,0 +1,259 @@
+"""Three hosts, one store, many tasks of mixed length, and a schedule of faults: what becomes of it.
+
+    python -m tests.support.chaos_story postgresql --seed 7 --tasks 20000
+
+plays one outside of the suite, in a folder for temporary files; exit code 1 if anything is wrong.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+import sys
+import tempfile
+import threading
+import time
+from collections import Counter
+from collections.abc import Sequence
+from contextlib import ExitStack
+from functools import partial
+from pathlib import Path
+from random import Random
+
+import msgspec
+
+from taskqueue import Status
+from taskqueue.app import App
+from taskqueue.database import incarnations
+from taskqueue.errors import BrokerUnavailable
+from taskqueue.ids import new_id
+from taskqueue.settings import load
+from tests.support import tasks
+from tests.support.chaos import WEIGHTS, Chaos, schedule
+from tests.support.chaos_stores import STORES, Store
+from tests.support.eventually import eventually
+from tests.support.fleet import Ledger, faults
+from tests.support.hosts import Host
+
+NAMES = ("red", "green", "blue")
+#: longer than any fault here lasts, on a busy machine too: what a task survives is its lease
+LEASE = 20
+DEFAULTS = 'lease = {lease}\nmax_crashes = 1000000\ncommit = "{commit}"'
+#: seconds that a task takes at most, and how many in a hundred are of that kind
+LENGTHS = {0.0: 70, 0.02: 20, 0.2: 8, 1.0: 2}
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
+    """What is played. `freeze`: for how long a process is frozen at most, in seconds."""
+
+    store: str
+    seed: int
+    tasks: int
+    faults: int
+    workers: int = 2
+    ahead: int = 1000
+    freeze: float = 3.0
+
+    @property
+    def commit(self) -> str:
+        """Odd seeds store each report before the next task begins."""
+        return "each" if self.seed % 2 else "batch"
+
+
+class Producer(threading.Thread):
+    """An application that enqueues whatever happens, by the hosts in turn: what failed is repeated by its id (P1)."""
+
+    def __init__(self, hosts: Sequence[Host], ledger: Ledger, plan: Plan) -> None:
+        super().__init__(name="producer", daemon=True)
+        self.enqueued: set[str] = set()
+        self.refused = 0
+        self.error: BaseException | None = None
+        self._hosts = hosts
+        self._ledger = ledger
+        self._plan = plan
+        self._over = threading.Event()
+
+    def run(self) -> None:
+        """The thread's life."""
+        random = Random(self._plan.seed)
+        try:
+            for _, host in zip(range(self._plan.tasks), itertools.cycle(self._hosts), strict=False):
+                while len(self.enqueued) - len(self._ledger.ended) >= self._plan.ahead:
+                    if self._over.wait(0.01):
+                        return
+                (most,) = random.choices([*LENGTHS], [*LENGTHS.values()])
+                self._enqueue(host, most * random.random())
+        except BaseException as error:  # noqa: BLE001  # the story tells of it
+            self.error = error
+
+    def _enqueue(self, host: Host, seconds: float) -> None:
+        task_id = new_id()
+        self.enqueued.add(task_id)
+        while not self._over.is_set():
+            try:
+                host.queue.options(id=task_id).enqueue(tasks.traced, str(self._ledger.path), seconds)
+                return
+            except BrokerUnavailable:
+                self.refused += 1
+                self._over.wait(0.05)
+
+    def end(self) -> None:
+        """Enqueue nothing more."""
+        self._over.set()
+        if self.is_alive():
+            self.join(30)
+
+
+class Story:
+    """One plan, played in a folder; `report` is what is to be said of it."""
+
+    def __init__(self, plan: Plan, folder: Path, store: Store) -> None:
+        self.plan = plan
+        self._store = store
+        parts = {
+            "stores": store.text,
+            "defaults": DEFAULTS.format(lease=LEASE, commit=plan.commit),
+            "queues": f"[queues.default]\nworkers = {plan.workers}",
+        }
+        self.hosts = [Host(folder / name, **parts) for name in NAMES]
+        self.ledger = Ledger(folder / "ledger")
+        self.producer = Producer(self.hosts, self.ledger, plan)
+        self.chaos = Chaos(self.hosts, store, freeze=plan.freeze)
+        self.violations: list[str] = []
+        self._began = time.monotonic()
+
+    def play(self) -> None:
+        """From the first start to the last stop; what is wrong is in `violations`."""
+        for host in self.hosts:
+            host.start(ready=False)
+        self.producer.start()
+        weights = WEIGHTS | dict(self._store.weights)
+        for fault in schedule(
+            self.plan.seed, tasks=self.plan.tasks, faults=self.plan.faults, hosts=len(self.hosts), weights=weights
+        ):
+            self._until(fault.after)
+            self.chaos.strike(fault)
+        self.chaos.end()
+        self._store.calm()
+        self._until(self.plan.tasks)
+        self._all_completed()
+        self._stop()
+        self.violations += self._verdict()
+
+    def _until(self, count: int) -> None:
+        """Until so many tasks have ended; some of them must, every two minutes."""
+
+        def there() -> bool:
+            if self.producer.error is not None:
+                raise self.producer.error
+            return self.ledger.has_ended(count)
+
+        while not there():
+            more = len(self.ledger.ended) + 1
+            eventually(partial(self.ledger.has_ended, more), within=120, what=f"the end of task {more}")
+
+    def _all_completed(self) -> None:
+        """The log says so of all, and no message is left: SQS brings some twice, or late."""
+        dispatcher = self.hosts[0].queue
+        log, broker = dispatcher.task_log, dispatcher.queue("default").broker
+        eventually(lambda: log.categories()["completed"] == self.plan.tasks, within=120, what="all completed")
+        eventually(lambda: broker.depth().total == 0, within=120, what="an empty queue")
+
+    def _stop(self) -> None:
+        for host in self.hosts:
+            host.supervisor.ready()
+        living = sorted(process.pid for host in self.hosts for process in host.working())
+        eventually(lambda: self._registered() == living, what=f"only the workers {living} that are registered")
+        for host in self.hosts:
+            host.supervisor.end()
+            for supervisor in host.supervisors:
+                supervisor.nothing_left()
+
+    def _verdict(self) -> list[str]:
+        """What may not be, in sentences."""
+        self.ledger.read_on()
+        killed = {pid: at for host in self.hosts for pid, at in host.killed.items()}
+        found = faults(self.ledger, killed)
+        enqueued, ran = self.producer.enqueued, set(self.ledger.runs)
+        found += [f"{task_id} was enqueued and never ran" for task_id in enqueued - ran]
+        found += [f"{task_id} ran and was never enqueued" for task_id in ran - enqueued]
+        if self.plan.commit == "each":
+            found += [f"{pid} died once and {n} tasks were repeated" for pid, n in self._repeated().items() if n > 1]
+        stats = self.hosts[0].queue.task_log.stats()
+        if stats != {"default": {Status.COMPLETED: self.plan.tasks}}:
+            found.append(f"the task log says {stats}")
+        return found + [f"{pid} is registered still" for pid in self._registered()]
+
+    def _repeated(self) -> Counter[int]:
+        """By process: how many tasks were run again after it had begun them."""
+        runs = (sorted(by_claim.values(), key=lambda run: run.start) for by_claim in self.ledger.runs.values())
+        return Counter(run.pid for of_task in runs for run in of_task[:-1])
+
+    def _registered(self) -> list[int]:
+        """The workers that are taken for alive."""
+        app = App(load(self.hosts[0].config))
+        try:
+            everyone = [one for database in app.registers for one in incarnations.alive(database)]
+            return sorted(one.pid for one in everyone if one.kind == "worker")
+        finally:
+            app.close()
+
+    @property
+    def report(self) -> str:
+        """Seed, faults by kind, and the ledger's verdict."""
+        by_kind = {**self.chaos.done, **self._store.done}
+        runs = sum(map(len, self.ledger.runs.values()))
+        verdict = "; ".join(self.violations) or "lost 0, overlapping 0, unexplained 0"
+        return (
+            f"{self.plan.store}, seed {self.plan.seed}, commit {self.plan.commit}: {self.plan.tasks:,} tasks, "
+            f"{runs:,} runs, {sum(by_kind.values())} faults {json.dumps(dict(sorted(by_kind.items())))}, "
+            f"{self.producer.refused} enqueues repeated, {time.monotonic() - self._began:.0f} s. {verdict}"
+        )
+
+    def close(self) -> None:
+        """End what still runs, and what does not, too."""
+        with ExitStack() as stack:
+            for host in self.hosts:
+                stack.callback(host.close)
+                for supervisor in host.supervisors:
+                    stack.callback(supervisor.clear_away)
+            stack.callback(self.producer.end)
+            stack.callback(self.chaos.end)
+
+
+def play(plan: Plan, folder: Path) -> Story:
+    """Play it; its logs stay in `folder`. Prints the report, whatever happens."""
+    with ExitStack() as stack:
+        (folder / "store").mkdir(exist_ok=True)
+        store = stack.enter_context(STORES[plan.store](folder / "store", plan.seed))
+        story = Story(plan, folder, store)
+        stack.callback(story.close)
+        try:
+            story.play()
+        except BaseException as error:
+            story.violations.append(f"{type(error).__name__}: {error}")
+            raise
+        finally:
+            sys.stdout.write(f"{story.report}\n")
+    return story
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Play what the command line says; the exit code."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("store", choices=STORES)
+    parser.add_argument("--seed", type=int, default=7)
+    parser.add_argument("--tasks", type=int, default=20_000)
+    parser.add_argument("--faults", type=int, default=200)
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--ahead", type=int, default=1000)
+    parser.add_argument("--folder", type=Path, help="where logs, ledger and stores are kept (default: nowhere)")
+    told = vars(parser.parse_args(arguments))
+    folder = told.pop("folder")
+    with tempfile.TemporaryDirectory(prefix="tq-") as temporary:
+        return 1 if play(Plan(**told), folder or Path(temporary)).violations else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
