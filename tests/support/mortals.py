@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from taskqueue.ids import new_id
@@ -54,6 +55,13 @@ class Mortals:
         self.worker.wait()
         assert self._has_died() or self.worker.process.returncode == 0
         self.worker = None
+
+    def end(self) -> None:
+        """Nothing may be left when the last one has left."""
+        self.stage.set()
+        if self.worker is not None:
+            self.stop()
+            assert self.judge(workers=False) == []
 
     def enqueue(self, life: str) -> None:
         """Enqueue it, by hands that do not die."""
@@ -119,7 +127,15 @@ class Mortals:
         if self.worker is None:
             self.start()
         self.settle()
+        self._idle_until_all_came(deaths)
         return self.judge()
+
+    def _idle_until_all_came(self, deaths: Sequence[Death]) -> None:
+        """A life may be over before its worker looks at something again, as it does every now and then."""
+        if self.stage.came() < len(deaths) and deaths[-1].nth == 1 and deaths[-1].call not in SELDOM:
+            with contextlib.suppress(AssertionError):
+                eventually(lambda: self.stage.came() == len(deaths), within=8)
+            self.settle()
 
     def die_from_start_to_stop(self, life: str, *deaths: Death) -> list[str]:
         """Live that life with a worker that starts for it and leaves after it; what may not be."""
@@ -149,8 +165,10 @@ def _ids(life: str) -> list[str]:
 
 
 #: how many calls of a name are died at: a commit is each time another one's
-MOST = {COMMIT: 40}
-A_FEW = 3
+MOST = {COMMIT: 12}
+A_FEW = 2
+#: too seldom to wait for; a worker that starts makes these at once
+SELDOM = {"log.purge"}
 
 
 def anywhere(stage: Stage) -> Iterator[Death]:
@@ -163,12 +181,13 @@ def anywhere(stage: Stage) -> Iterator[Death]:
 
 def sweep(stage: Stage, live: Callable[..., list[str]], *before: Death) -> dict[str, list[str]]:
     """Live without a death but those `before`, then once for each death that is possible; what went wrong, by death."""
-    assert live(*before) == []
+    for _ in range(2):  # the first time a worker that has just started is still busy with itself
+        assert live(*before) == []
     found: dict[str, list[str]] = {}
     for death in list(anywhere(stage)):
         if told := live(*before, death):
             found[str(death)] = told
         # What is called again and again is called less often another time, but it is called.
-        if stage.came() <= len(before) and death.nth == 1:
+        if stage.came() <= len(before) and death.nth == 1 and death.call not in SELDOM:
             found[str(death)] = ["did not come"]
     return found
