@@ -91,9 +91,16 @@ class Stage:
 
     def calls(self) -> Counter[str]:
         """What was called since the last death that the plan asks for, and how often."""
-        lines = [line.split() for line in (self.folder / "calls").read_text().splitlines()]
         now = [str(self.number), str(self.came())]
-        return Counter(call for *moment, _, call in lines if moment == now)
+        return Counter(call for *moment, _, call in self._notes() if moment == now)
+
+    def calls_ever(self) -> set[str]:
+        """All that was ever called."""
+        return {call for *_, call in self._notes()}
+
+    def _notes(self) -> list[list[str]]:
+        notes = self.folder / "calls"
+        return [line.split() for line in notes.read_text().splitlines()] if notes.exists() else []
 
 
 class _Script:

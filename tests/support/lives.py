@@ -87,7 +87,18 @@ def _cancelled(app: App, ledger: str, ids: Sequence[str]) -> None:
 def _line(app: App, ledger: str, ids: Sequence[str]) -> None:
     """Two of a group, one after the other."""
     for one in ids:
-        app.dispatcher.options(id=one, queue=FIFO, group="ann").enqueue(traced, ledger, 0.05)
+        app.dispatcher.options(id=one, queue=FIFO, group="ann").enqueue(traced, ledger, 0.15)
+
+
+def _overtaken(app: App, ledger: str, ids: Sequence[str]) -> None:
+    """The message of the group's first is sent later than that of its second."""
+    first, second = ids
+    engine = sa.create_engine(app.settings.task_log.url)
+    with engine.begin() as connection:
+        options = app.dispatcher.options(id=first, queue=FIFO, group="bob", connection=connection)
+        options.enqueue(traced, ledger)
+    engine.dispose()
+    app.dispatcher.options(id=second, queue=FIFO, group="bob").enqueue(traced, ledger)
 
 
 LIVES = {
@@ -97,6 +108,7 @@ LIVES = {
     "keyed": Life(_keyed, keyed=True),
     "cancelled": Life(_cancelled, tasks=2),
     "line": Life(_line, tasks=2),
+    "overtaken": Life(_overtaken, tasks=2),
 }
 
 
@@ -104,5 +116,6 @@ def main(config: str, ledger: str, life: str, *ids: str) -> None:
     """Enqueue one life, as an application does."""
     app = App(load(config))
     app.import_modules()
+    app.dispatcher.initialize()
     LIVES[life].enqueue(app, ledger, ids)
-    app.close()
+    app.dispatcher.close()

@@ -20,7 +20,7 @@ from tests.support.project import REPOSITORY, RunningWorker
 from tests.support.supervision import Site
 
 #: no task is to fail for so many deaths; a lease is longer than any start of a worker
-DEFAULTS = 'lease = "3s"\nmax_crashes = 100'
+DEFAULTS = 'lease = "3s"\nmax_crashes = 100\nmax_waiting = 100_000'
 PARTS = {
     "modules": '"tests.support.tasks", "tests.support.lives", "tests.support.faults"',
     "defaults": DEFAULTS,
@@ -42,6 +42,11 @@ class Mortals:
         self.enqueued: set[str] = set()
         self.worker: RunningWorker | None = None
         self._told: set[str] = set()
+
+    @property
+    def at_work(self) -> bool:
+        """Whether there is somebody to run tasks."""
+        return self.worker is not None
 
     def start(self) -> None:
         """Let a worker work."""
@@ -124,7 +129,7 @@ class Mortals:
         """Live that life with these deaths of workers on its way; what may not be."""
         self.stage.set(*deaths)
         self.enqueue(life)
-        if self.worker is None:
+        if not self.at_work:
             self.start()
         self.settle()
         self._idle_until_all_came(deaths)
@@ -154,10 +159,21 @@ class Mortals:
         """Live that life with these deaths of applications before it; what may not be."""
         self.applications.set(*deaths)
         self.enqueue_by_a_mortal(life)
-        if self.worker is None:
+        if not self.at_work:
             self.start()
         self.settle()
         return self.judge()
+
+
+class Supervised(Mortals):
+    """Workers and a keeper that a supervisor starts anew."""
+
+    @property
+    def at_work(self) -> bool:
+        return bool(self.site.supervisors)
+
+    def start(self) -> None:
+        self.site.start(variables=self.stage.variables)
 
 
 def _ids(life: str) -> list[str]:
