@@ -42,7 +42,7 @@ def supervised(make_site, store, tmp_path: Path) -> Supervised:
 
 @pytest.fixture
 def life(request, store) -> str:
-    if request.param == "line" and not store.startswith("sqs"):
+    if LIVES[request.param].grouped and not store.startswith("sqs"):
         pytest.skip("no groups there")
     return request.param
 
@@ -107,7 +107,7 @@ OF_HINTS = {"broker.reveal", "log.get", "log.relayed", "log.turns", "log.unheard
 )
 def test_the_lives_make_every_call_of_the_contracts(mortals, others):
     """A call that is new there is to be made by one of them, or to be named here with those that no life makes."""
-    lives = [life for life in LIVES if life not in ("line", "overtaken") or others is OF_LEASES]
+    lives = [name for name, life in LIVES.items() if not life.grouped or others is OF_LEASES]
     mortals.start()
     for life in lives:
         mortals.enqueue_by_a_mortal(life)

@@ -49,6 +49,8 @@ class Life(msgspec.Struct, frozen=True):
     tasks: int = 1
     #: the ids that it is given are keys, and the store knows the tasks' own
     keyed: bool = False
+    #: it needs a queue that has groups
+    grouped: bool = False
 
 
 def _eventful(app: App, ledger: str, ids: Sequence[str]) -> None:
@@ -107,8 +109,8 @@ LIVES = {
     "joined": Life(_joined),
     "keyed": Life(_keyed, keyed=True),
     "cancelled": Life(_cancelled, tasks=2),
-    "line": Life(_line, tasks=2),
-    "overtaken": Life(_overtaken, tasks=2),
+    "line": Life(_line, tasks=2, grouped=True),
+    "overtaken": Life(_overtaken, tasks=2, grouped=True),
 }
 
 
