@@ -15,7 +15,7 @@ USABLE := $(BIN)/python -c '' 2>/dev/null && [ -x $(BIN)/pip ] \
 help: ## show this
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-6s  %s\n", $$1, $$2 }' Makefile
 
-demo: $(STAMP) ## run the demonstration: a folder's files as tasks, one worker killed on the way
+demo: $(STAMP) ## run the demonstration: a folder's files as tasks under a supervisor, one worker killed on the way
 	@$(BIN)/taskqueue demo $(if $(FOLDER),"$(FOLDER)")
 
 test: $(STAMP) ## run the tests

@@ -102,10 +102,11 @@ class Commands:
             raise Refused(self._wants.refused) from None
 
     def _restart(self, name: str | None) -> Answer:
-        targets = self._fleet.pools.values() if name is None else [self._fleet.target(name)]
+        targets = [*self._fleet.pools.values()] if name is None else [self._fleet.target(name)]
         for target in targets:
             target.renew()
-        return {"message": f"{name or 'every worker'} is replaced, one after the other{self._code()}"}
+        how = "" if isinstance(targets[0], Slot) else ", one after the other"
+        return {"message": f"{name or 'every worker'} is replaced{how}{self._code()}"}
 
     def _code(self) -> str:
         if not self._fleet.preloaded:

@@ -176,6 +176,8 @@ class Fleet:
             slots = self.pools[pool].slots.values()
             if (slot := next((slot for slot in slots if str(slot.index) == index), None)) is not None:
                 return slot
+        if serving := [pool.name for pool in self.worker_pools if name in pool.wish.queues]:
+            raise UnknownTarget(f"{name!r} is a queue, and its workers are the pool {' and '.join(map(repr, serving))}")
         known = [name for name, pool in self.pools.items() if not pool.gone]
         hint = did_you_mean(name[:200], known) or f"; there are {', '.join(known)}"
         raise UnknownTarget(f"no pool or slot {name[:200]!r}{hint}")

@@ -7,6 +7,7 @@ thread, so that no outage and no library can keep it from supervising.
 
 from __future__ import annotations
 
+import faulthandler
 import logging
 import os
 import selectors
@@ -55,6 +56,7 @@ LAST_ROUNDS = 5.0
 def run(config: str | None = None, sets: Sequence[str] = (), *, level: str | None = None) -> int:
     """`supervisor run` with that configuration file, or the one that is found; the exit code. Logs from `level` on."""
     have_streams()
+    faulthandler.enable()  # systemd ends a master that does not turn any more with ABRT (WatchdogSec)
     file = find(config).absolute()
     said = [*sets, *([f"logging.level={level}"] if level else [])]
     settings = load(file, sets=said)
@@ -152,6 +154,8 @@ class Master:
         children = {child.pid: child for child in self._fleet.children}
         deaths = [self._bury(children[pid], end) for pid, end in reap() if pid in children]
         self._undertaker.record()
+        # A kill long ago is no cause of the next death.
+        self._oom_kills.look()
         if any(deaths):
             for child in self._fleet.keepers_children:
                 child.wake()
@@ -160,7 +164,7 @@ class Master:
         now = self._clock.monotonic()
         verdict = judge(end, child.card, told=child.standing.rung, why=child.why or child.overdue(now))
         if end.signal == signal.SIGKILL and not child.standing.rung and self._oom_kills.rose():
-            verdict = replace(verdict, cause=f"{verdict.cause}, by the kernel: out of memory")
+            verdict = replace(verdict, cause=f"{verdict.cause}, as the kernel killed for want of memory")
         something_held = self._undertaker.bury(child, verdict)
         self._fleet.remember(child, verdict, now, self._random)
         self._board.give_back(child.row)

@@ -14,16 +14,19 @@ _COUNT = re.compile(r"^oom_kill (\d+)$", re.MULTILINE)
 
 
 class OomKills:
-    """The counters, and what they said when they were last read."""
+    """The counters, and what they said when they were last looked at."""
 
     def __init__(self, root: Path = Path("/")) -> None:
         self._files = [file for file in _files(root) if file.exists()]
         self._last = self._read()
 
+    def look(self) -> None:
+        """Take what they say now for known."""
+        self._last = self._read()
+
     def rose(self) -> bool:
-        """Whether somebody was killed since the last time that this was asked."""
-        before, self._last = self._last, self._read()
-        return any(now > then for now, then in zip(self._last, before, strict=True))
+        """Whether some process was killed since the last look; whose it was, the counters do not say."""
+        return any(now > then for now, then in zip(self._read(), self._last, strict=True))
 
     def _read(self) -> list[int]:
         return [_count(file) for file in self._files]

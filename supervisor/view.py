@@ -12,7 +12,13 @@ from supervisor.slot import Paused, Slot
 from supervisor.snapshot import Activity, SlotState
 from taskqueue.worker.scorecard import Card, State
 
-_ACTIVITIES = {State.BOOT: "booting", State.IDLE: "idle", State.RUNNING: "running", State.STOPPING: "stopping"}
+_ACTIVITIES: dict[State, Activity] = {
+    State.BOOT: "booting",
+    State.IDLE: "idle",
+    State.RUNNING: "running",
+    State.PAUSED: "paused",
+    State.STOPPING: "stopping",
+}
 
 
 class View:
@@ -61,7 +67,7 @@ class View:
             index=slot.index if slot else int(cast("Child", child).name.rpartition("/")[2]),
             state=_state(slot, child),
             pid=child.pid if child else None,
-            activity=self._activity(slot, card),
+            activity=_ACTIVITIES[card.state] if card else "",
             task_id=card.task_id if card and running else "",
             task_name=card.task_name if card and running else "",
             task_age=max(0.0, self._now - card.since) if card and running else None,
@@ -73,14 +79,6 @@ class View:
             retry_in=max(0.0, slot.due - self._now) if slot and child is None and not slot.fatal else None,
             note=self._note(slot, child),
         )
-
-    def _activity(self, slot: Slot | None, card: Card | None) -> Activity:
-        if card is None:
-            return ""
-        paused = slot is not None and (self._fleet.is_paused(slot) or card.paused)
-        if card.state is State.IDLE and paused:
-            return "paused"
-        return cast("Activity", _ACTIVITIES.get(card.state, "idle"))
 
     def _note(self, slot: Slot | None, child: Child | None) -> str:
         if child is not None and child.why:

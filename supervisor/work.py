@@ -38,7 +38,9 @@ def worker(settings: Settings, wish: Wish, place: Place) -> int:
     app.import_modules()
     if _prepared(app, wish.queues):
         return _leave_with_what_was_needed_once(place)
-    return app.worker(wish.queues, worker_limits(settings, wish.queues), selector=wish.selector, place=place).run()
+    return app.worker(wish.queues, worker_limits(settings, wish.queues), selector=wish.selector, place=place).run(
+        ending=True
+    )
 
 
 def _app(settings: Settings) -> App:

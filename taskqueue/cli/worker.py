@@ -74,7 +74,7 @@ def command(
     _open(app, names)
     worker = app.worker(names, limits, selector="strict" if flags["strict"] else "weighted")
     log.info("worker started", extra=_places(app, names))
-    code = worker.run()
+    code = worker.run(ending=True)
     log.info("worker ended", extra={"tasks": worker.taken, "recycle": code == EXIT_RECYCLE or None})
     return code
 

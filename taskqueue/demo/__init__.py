@@ -1,4 +1,5 @@
-"""`taskqueue demo`: the files of a real folder as tasks, real workers, one of them killed on the way.
+"""`taskqueue demo`: the files of a real folder as tasks under a real supervisor, one of its workers killed on the way.
 
-What is shown at the end comes from the task log; whether it is true is checked against a plain walk of the folder.
+The supervisor is a process that is started by its command: nothing here imports it. What is shown at the end comes from
+the task log; whether it is true is checked against a plain walk of the folder.
 """

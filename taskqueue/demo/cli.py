@@ -32,10 +32,11 @@ from taskqueue.errors import EXIT_FAILED, ConfigurationError
 @click.option("--keep", metavar="DIR", type=click.Path(file_okay=False, path_type=Path), help="Keep everything there.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON; the rest goes to stderr.")
 def command(folder: str | None, *, workers: int, keep: Path | None, as_json: bool) -> int:
-    """See it work: each file of FOLDER becomes a task, and one of the workers is killed on the way.
+    """See it work: each file of FOLDER becomes a task, and a supervisor keeps workers at them.
 
-    A parent task lists the folder and creates a child for each file, which counts lines, digests and compresses it.
-    At the end every file must have been counted exactly once, or the exit code is 1. Nothing in FOLDER is changed.
+    A parent task lists the folder and creates a child for each file, which counts lines, digests and compresses it. On
+    the way a worker is killed, the fleet is paused, one worker is added, and the fleet goes on. At the end every file
+    must have been counted exactly once, or the exit code is 1. Nothing in FOLDER is changed.
     """
     if sys.platform == "win32":
         raise ConfigurationError("the demo needs Linux or macOS, as workers do")
@@ -57,16 +58,16 @@ def _run(tree: Tree, place: Path, *, workers: int, as_json: bool) -> int:
     if not files:
         screen.line(f"{shown(tree.folder)} has no files: there is nothing to show. Name another folder.")
         return 0
-    screen.line(f"{count(len(files), 'file')} of {shown(tree.folder)}, {count(workers, 'worker')}, a store in {place}")
+    screen.line(f"{count(len(files), 'file')} of {shown(tree.folder)}, {count(workers, 'worker')}, all else in {place}")
     try:
         result = Demo(tree, files, place, workers=workers, screen=screen).run()
     except KeyboardInterrupt:
-        terminal.note("interrupted: the workers were ended")
+        terminal.note("interrupted: the supervisor and its workers were ended")
         return EXIT_INTERRUPTED
     closing.show(console, result)
     if as_json:
         terminal.json(result.summary)
-    return EXIT_FAILED if result.summary.problems else 0
+    return EXIT_FAILED if result.summary.problems or result.told.exit_code else 0
 
 
 @contextmanager

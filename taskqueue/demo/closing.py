@@ -35,8 +35,10 @@ def show(console: Console, result: Result) -> None:
 
 def _figures(summary: Summary) -> Table:
     saved = f"{summary.compressed / summary.bytes:.0%}" if summary.bytes else "0 %"
-    speed = summary.counted / summary.seconds if summary.seconds else 0
-    flow = sized(summary.bytes / summary.seconds) if summary.seconds else "0 bytes"
+    working = summary.seconds - summary.paused_seconds
+    speed = summary.counted / working if working > 0 else 0
+    flow = sized(summary.bytes / working) if working > 0 else "0 bytes"
+    paused = f" and {summary.paused_seconds:.1f} s of pause" if summary.paused_seconds else ""
     table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
     table.add_column(style="bold")
     table.add_column()
@@ -44,7 +46,7 @@ def _figures(summary: Summary) -> Table:
         ("the task log", f"{count(summary.counted, 'file')} completed, {len(summary.unreadable):,} failed"),
         ("size", f"{sized(summary.bytes)} in {count(summary.lines, 'line')}"),
         ("compressed", f"{sized(summary.compressed)}, {saved} of it"),
-        ("speed", f"{summary.seconds:.1f} s: {speed:,.0f} files and {flow} a second"),
+        ("speed", f"{working:.1f} s{paused}: {speed:,.0f} files and {flow} a second"),
         ("attempts", _attempts(summary)),
         ("parent", f"{summary.parent_status}: {summary.parent_report}"),
     ):
@@ -62,8 +64,8 @@ def _attempts(summary: Summary) -> str:
 def _again(result: Result) -> Table:
     rows = [(a.path, str(a.attempt), f"{a.cause}: {a.why}") for a in result.summary.again]
     title = "ran again"
-    if result.noticed_after is not None:
-        title += f" (back in the queue {result.noticed_after:.1f} s after the kill)"
+    if result.told.ran_again_after is not None:
+        title += f" ({result.told.ran_again_after:.1f} s after the kill)"
     return _table((title, "attempt", "why"), rows)
 
 
@@ -71,13 +73,18 @@ def _shares(result: Result) -> Table:
     summary = result.summary
     by_slot = {share.worker: share for share in summary.shares}
     rows = []
-    for worker in result.workers:
-        share = by_slot.get(worker.slot)
+    for name in sorted({*by_slot, *result.workers}):
+        share = by_slot.get(name)
         part = share.files / summary.counted if share and summary.counted else 0
-        end = "killed by SIGKILL" if worker is result.killed else f"exit code {worker.process.returncode}"
         files, size = (f"{share.files:,}", sized(share.bytes)) if share else ("0", "")
-        rows.append((str(worker), files, size, f"{'█' * round(part * 24)} {part:.0%}", end))
-    return _table(("worker", "files", "size", "share", "end"), rows, right=("files", "size"))
+        worker = name.partition("/")[2] or name
+        rows.append((worker, _processes(result, name), files, size, f"{'█' * round(part * 24)} {part:.0%}"))
+    return _table(("worker", "processes", "files", "size", "share"), rows, right=("files", "size"))
+
+
+def _processes(result: Result, name: str) -> str:
+    killed = result.told.killed.pid if result.told.killed else None
+    return ", then ".join(f"{pid}{' (killed)' * (pid == killed)}" for pid in result.workers.get(name, ()))
 
 
 def _table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, right: Sequence[str] = ()) -> Table:
@@ -104,4 +111,4 @@ def _verdict(console: Console, summary: Summary) -> None:
     text = (
         f"✓ Every one of {count(summary.files, 'file')} was counted exactly once; a plain walk finds the same SHA-256s."
     )
-    console.print(Text(f"{text}{unread}", style="bold green"), soft_wrap=True)
+    console.print(Text(f"{text}{unread}", style="bold green"), soft_wrap=not console.is_terminal)

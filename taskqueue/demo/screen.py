@@ -7,6 +7,7 @@ from contextlib import contextmanager
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+from rich.table import Table
 from rich.text import Text
 
 from taskqueue.visible import visible
@@ -22,13 +23,30 @@ class Screen:
         self._next = 0
 
     def line(self, text: str, *, style: str = "") -> None:
-        """A line of text."""
-        self.console.print(Text(visible(text), style=style), soft_wrap=True)
+        """A line of text; several where a terminal is too narrow for it."""
+        self.console.print(Text(visible(text), style=style), soft_wrap=not self.console.is_terminal)
 
-    def event(self, text: str, *, bad: bool = False) -> None:
+    def event(self, text: str, *, good: bool = True) -> None:
         """Something happened."""
-        mark = "✗" if bad else "✓"
-        self.line(f"  {mark} {text}", style="red" if bad else "green")
+        mark, style = ("✓", "green") if good else ("✗", "red")
+        if not self.console.is_terminal:
+            self.line(f"  {mark} {text}")
+            return
+        row = Table.grid(padding=(0, 1, 0, 0))
+        row.add_row(f"  {mark}", Text(visible(text)), style=style)
+        self.console.print(row)
+
+    def typed(self, command: str, printed: str) -> None:
+        """A command, and what it printed on a terminal of `width` columns."""
+        lines = [Text(f"$ {command}", style="bold"), *map(Text.from_ansi, printed.rstrip().splitlines())]
+        for line in lines:
+            line.rstrip()
+            self.console.print(Text("    ").append(line), soft_wrap=True)
+
+    @property
+    def width(self) -> int:
+        """Columns for what is printed by others."""
+        return self.console.width - 4
 
     @contextmanager
     def showing(self, total: int) -> Iterator[None]:

@@ -47,6 +47,8 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     lines: int
     compressed: int
     seconds: float
+    #: of these
+    paused_seconds: float
     #: starts of children; more than files if some ran again
     attempts: int
     #: how often a task that had not started went back to the queue
@@ -74,8 +76,14 @@ def children_of(log: TaskLog, parent: str) -> list[Child]:
     return [_child(log, entry) for entry in log.children(parent)]
 
 
-def summarise(log: TaskLog, parent: str, tree: Tree, expected: Sequence[str]) -> Summary:
-    """All that there is to be said. `expected` are the files that were there at the start."""
+def summarise(
+    log: TaskLog, parent: str, tree: Tree, expected: Sequence[str], paused: tuple[int, int] | None = None
+) -> Summary:
+    """All that there is to be said.
+
+    `expected` are the files that were there at the start; `paused`: from when until when nothing may have started, in
+    microseconds since 1970.
+    """
     children, entry = children_of(log, parent), log.get(parent)
     done = [(child, child.measures) for child in children if child.measures is not None]
     report = log.report(parent)
@@ -87,6 +95,7 @@ def summarise(log: TaskLog, parent: str, tree: Tree, expected: Sequence[str]) ->
         lines=sum(found.lines for _, found in done),
         compressed=sum(found.compressed for _, found in done),
         seconds=((entry.finished_at or entry.created_at) - (entry.started_at or entry.created_at)) / 1e6,
+        paused_seconds=(paused[1] - paused[0]) / 1e6 if paused else 0.0,
         attempts=sum(child.entry.attempts for child in children),
         given_back=sum(child.entry.fence - child.entry.attempts for child in children),
         again=[attempt for child in children if child.entry.attempts > 1 for attempt in _attempts(log, child)],
@@ -94,7 +103,7 @@ def summarise(log: TaskLog, parent: str, tree: Tree, expected: Sequence[str]) ->
         unreadable={child.path: _why(child) for child in children if child.measures is None},
         parent_status=entry.status.label,
         parent_report=report.message if report is not None else "",
-        problems=problems(tree, expected, children, began=entry.created_at),
+        problems=[*problems(tree, expected, children, began=entry.created_at), *_restless(children, paused)],
     )
 
 
@@ -108,6 +117,13 @@ def problems(tree: Tree, expected: Sequence[str], children: Sequence[Child], *, 
     twice = [f"counted {n} times: {path}" for path, n in counted.items() if n > 1]
     wrong = [f"{wrong}: {child.path}" for child in children if (wrong := _wrong(tree, child, began))]
     return missing + twice + wrong
+
+
+def _restless(children: Sequence[Child], paused: tuple[int, int] | None) -> list[str]:
+    """Those that began in the pause."""
+    began, ended = paused or (0, 0)
+    starts = [(child.path, child.entry.started_at or 0) for child in children]
+    return [f"started while all workers were paused: {path}" for path, at in starts if began < at < ended]
 
 
 def _wrong(tree: Tree, child: Child, began: int) -> str | None:

@@ -58,7 +58,7 @@ class Inbox:
     def __init__(self, clock: Clock, poke: Callable[[], None]) -> None:
         self._clock = clock
         self._poke = poke
-        #: called every `BEAT` seconds while the task thread waits here, so that others see it live
+        #: called every `BEAT` seconds, and at each change, while the task thread waits here, so that others see it live
         self.beat: Callable[[], None] = lambda: None
         self._change = threading.Condition()
         self._ready: deque[Work] = deque()
@@ -69,7 +69,8 @@ class Inbox:
         self._abandoned = False
         #: the task thread waits for its outcomes to be stored
         self.hurry = False
-        self._paused = False
+        #: nothing is handed out
+        self.paused = False
         self.current: Work | None = None
         self.taken = 0
         #: how many tasks may still be taken; None: any number
@@ -86,11 +87,11 @@ class Inbox:
             while (work := self._next()) is None and not self.closed:
                 # Only when there is something new: the lifeline's answers to a poke must not poke it again.
                 self._poke()
-                self._wait(lambda: bool(self._ready and not self._paused) or self.closed)
+                self._wait(lambda: bool(self._ready and not self.paused) or self.closed)
             return self._begin(work) if work is not None else None
 
     def _next(self) -> Work | None:
-        if self.closed or self._paused:
+        if self.closed or self.paused:
             return None
         now = self._clock.monotonic()
         while self._ready:
@@ -130,9 +131,9 @@ class Inbox:
             self.hurry = False
 
     def _wait(self, condition: Callable[[], bool]) -> None:
-        self.beat()
-        while not self._change.wait_for(condition, BEAT):
+        while not condition():
             self.beat()
+            self._change.wait(BEAT)
 
     # The lifeline
 
@@ -179,10 +180,10 @@ class Inbox:
 
     def hold(self, *, paused: bool) -> None:
         """Hand out nothing until this is taken back (P6)."""
-        if paused is self._paused:
+        if paused is self.paused:
             return
         with self._change:
-            self._paused = paused
+            self.paused = paused
             self._change.notify_all()
 
     def close(self) -> None:

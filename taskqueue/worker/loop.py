@@ -50,8 +50,11 @@ class Worker:
         """How many tasks it has started."""
         return self._inbox.taken
 
-    def run(self) -> int:
-        """Work until told to stop, or through; the exit code (0, 75 to be recycled, 1 if something broke)."""
+    def run(self, *, ending: bool = False) -> int:
+        """Work until told to stop, or through; the exit code (0, 75 to be recycled, 1 if something broke).
+
+        `ending`: the process ends with it.
+        """
         crew = self._crew
         crew.orders.install()
         crew.interrupter.install()
@@ -74,7 +77,7 @@ class Worker:
         finally:
             lifeline.leave()
             self._runner.close()
-            crew.orders.restore()
+            crew.orders.restore(ending=ending)
         if lifeline.failure is not None:
             return lifeline.failure.exit_code if isinstance(lifeline.failure, TaskQueueError) else EXIT_FAILED
         return self._leaving.exit_code
@@ -96,7 +99,8 @@ class Worker:
         def beat() -> None:
             now = self._crew.clock.monotonic()
             if now < lifeline.stepped_at + LIFELESS:
-                self._crew.note(state=State.IDLE, task_id="", task_name="", deadline=now + AHEAD)
+                state = State.PAUSED if self._inbox.paused else State.IDLE
+                self._crew.note(state=state, task_id="", task_name="", deadline=now + AHEAD)
 
         self._inbox.beat = beat
         beat()

@@ -84,13 +84,16 @@ class Orders:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, self._numbers)
         _installed.add(self)
 
-    def restore(self) -> None:
-        """Give the signals back and close the pipe. From then on `poke` and `wait` do no harm."""
+    def restore(self, *, ending: bool = False) -> None:
+        """Give the signals back and close the pipe. From then on `poke` and `wait` do no harm.
+
+        `ending`: the process ends now, in good order; a stop that comes still is no news, and must not make it a death.
+        """
         _installed.discard(self)
         if self._previous:
             signal.set_wakeup_fd(-1)
             for number, handler in self._previous.items():
-                signal.signal(number, handler)  # type: ignore[arg-type]  # as signal.signal gave it
+                signal.signal(number, signal.SIG_IGN if ending else handler)  # type: ignore[arg-type]  # as it was
             self._previous = {}
         ends, self._read, self._write = (self._read, self._write), -1, -1
         for fd in ends:

@@ -36,9 +36,11 @@ ORPHANED = 3.0
 def stem_of(database: str) -> Path | None:
     """Where workers of a database that is no file prove that they live: a folder of this user's on this host alone.
 
-    None if there can be none that nobody else could have prepared.
+    A service of systemd has $STATE_DIRECTORY, which outlives it and a reboot (systemd.exec(5)); else it is the folder
+    for temporary files. None if there can be none that nobody else could have prepared.
     """
-    folder = Path(tempfile.gettempdir()) / f"taskqueue-{os.geteuid()}"
+    place = os.environ.get("STATE_DIRECTORY", "").partition(":")[0] or tempfile.gettempdir()
+    folder = Path(place) / f"taskqueue-{os.geteuid()}"
     with contextlib.suppress(OSError):
         folder.mkdir(mode=0o700)
     try:

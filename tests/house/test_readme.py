@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import configparser
 import re
+import shlex
 import signal
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import click
 import pytest
 import tomli
 
+from supervisor.cli.program import COMMANDS as SUPERVISOR_COMMANDS
+from supervisor.cli.program import program
 from taskqueue.cli.program import COMMANDS
 from taskqueue.settings import SupervisorSettings, parse
 from taskqueue.settings.resolve import TABLES
 from tests.support import readme
+from tests.support.eventually import eventually
 from tests.support.readme import Block, alike, blocks, lay_out, type_in, typed
 
 #: how a block is checked
@@ -27,31 +32,46 @@ def runs(section: str) -> bool:
 
 
 @pytest.fixture
-def worker(tmp_path: Path) -> Iterator[list[subprocess.Popen[bytes]]]:
-    """Workers that the test starts; they are told to leave at its end."""
+def beside(tmp_path: Path) -> Iterator[Callable[[str], Path]]:
+    """Start a program beside the others, and give its log; it is told to leave at the end, and leaves with 0."""
     started: list[subprocess.Popen[bytes]] = []
-    yield started
+
+    def start(command: str) -> Path:
+        log = tmp_path / f"log-{len(started)}"
+        with log.open("wb") as out:
+            started.append(
+                subprocess.Popen(
+                    shlex.split(f"env/bin/{command}"),
+                    cwd=tmp_path,
+                    env=readme.environment(tmp_path),
+                    stdout=out,
+                    stderr=out,
+                )
+            )
+        return log
+
+    yield start
     for process in started:
         process.send_signal(signal.SIGTERM)
-        assert process.wait(20) == 0
+        assert process.wait(30) == 0
 
 
 @pytest.mark.process
 @pytest.mark.timeout(180)
 @pytest.mark.parametrize("section", [s for s in readme.sections() if runs(s)])
-def test_a_section_does_what_it_says(section, tmp_path, worker):
+def test_a_section_does_what_it_says(section, tmp_path, beside):
     lay_out(tmp_path, upto=section)
     if section != readme.FIRST:
         assert type_in("taskqueue init", tmp_path)[0] == 0
     snippets = [block for block in blocks("python", section=section) if block.path is None]
     if snippets:
-        command = [str(tmp_path / "env/bin/taskqueue"), "worker"]
-        worker.append(subprocess.Popen(command, cwd=tmp_path, env=readme.environment(tmp_path)))
+        readme.environment(tmp_path)
+        beside("taskqueue worker")
     for block in blocks(section=section):
         if block in snippets:
             runs_as_its_comments_say(block, tmp_path)
         elif block.language == "console":
-            prints_what_it_shows(block, tmp_path)
+            prints_what_it_shows(block, tmp_path, beside)
 
 
 def runs_as_its_comments_say(block: Block, folder: Path) -> None:
@@ -63,15 +83,27 @@ def runs_as_its_comments_say(block: Block, folder: Path) -> None:
         assert not comment or line in comment, f"{block}: {comment!r} is said, {line!r} was printed"
 
 
-def prints_what_it_shows(block: Block, folder: Path) -> None:
+def prints_what_it_shows(block: Block, folder: Path, beside: Callable[[str], Path]) -> None:
     ids: dict[str, str] = {}
     for command, said in typed(block):
         for shown, real in ids.items():
             command = command.replace(shown, real)  # noqa: PLW2901  # a reader types the id that was printed there
-        code, printed = type_in(command, folder)
-        assert code == 0, f"{block}: $ {command}: exit code {code}\n" + "\n".join(printed)
-        assert alike(said, printed), f"{block}: $ {command}\n" + "\n".join(printed)
+        if command.startswith("supervisor run"):
+            log = beside(command)
+            eventually(lambda: alike(said, log.read_text().splitlines()), within=60, what=f"{block}: {command}")  # noqa: B023
+            continue
+        printed = as_shown(block, command, said, folder)
         ids |= zip(readme.ids(said), readme.ids(printed), strict=False)
+
+
+def as_shown(block: Block, command: str, said: list[str], folder: Path) -> list[str]:
+    """What the command printed, which is what was said; a reader looks again until the supervisor has done its work."""
+    tries = 40 if command == "supervisor status" else 1
+    for _ in range(tries):
+        code, printed = type_in(command, folder)
+        if code == 0 and alike(said, printed):
+            return printed
+    pytest.fail(f"{block}: $ {command}: exit code {code}\n" + "\n".join(printed))
 
 
 def test_every_block_is_checked():
@@ -109,9 +141,20 @@ def test_the_tables_of_the_configuration_are_all_there():
 
 
 def test_the_commands_are_all_there():
-    listed = set(re.findall(r"^\| `taskqueue (\w+)", readme.TEXT, re.MULTILINE))
+    for name, commands in (("taskqueue", COMMANDS), ("supervisor", SUPERVISOR_COMMANDS)):
+        cells = re.findall(rf"^\| (`{name} [^|]+)\|", readme.TEXT, re.MULTILINE)
+        listed = {command for cell in cells for command in re.findall(rf"`{name} ([a-z]+)", cell)}
+        also = {command for cell in cells for command in re.findall(r"`([a-z]+)`", cell)}
 
-    assert listed == set(COMMANDS)
+        assert listed <= set(commands) <= listed | also
+
+
+@pytest.mark.parametrize(("name", "rest"), re.findall(r"`supervisor ([a-z]+)((?: [^`]*)?)`", readme.TEXT))
+def test_what_the_supervisor_is_said_to_take_it_takes(name, rest):
+    command = program().get_command(click.Context(program()), name)
+    options = {option for parameter in command.params for option in (*parameter.opts, *parameter.secondary_opts)}
+
+    assert set(re.findall(r"--[a-z-]+", rest)) <= options
 
 
 def test_the_targets_of_make_are_there():
@@ -163,6 +206,14 @@ def test_what_is_kept_is_shown_by_a_test():
         if cell.startswith("kept")
     }
     assert kept - shown == set()
+
+
+def test_what_a_supervisor_adds_is_shown_by_a_test():
+    for promise, _, by in table("under a supervisor, whatever store | shown by"):
+        module, _, sentence = by.partition(": ")
+
+        assert re.fullmatch(r"P\d+", promise)
+        assert f"def test_{sentence.replace(' ', '_')}(" in (readme.ROOT / f"tests/process/{module}.py").read_text(), by
 
 
 def test_links_lead_somewhere():

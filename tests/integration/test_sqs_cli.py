@@ -30,6 +30,7 @@ KEY = "AKIAIOSFODNN7EXAMPLE"
 @pytest.fixture
 def sh_at(tmp_path, monkeypatch):
     """A shell whose queues are at that server."""
+    sqs.endpoint()  # what it puts into the environment is for the whole process, and not to be taken back here
     for name, value in {**sqs.CREDENTIALS, "AWS_ACCESS_KEY_ID": KEY, "AWS_SECRET_ACCESS_KEY": "hush"}.items():
         monkeypatch.setenv(name, value)
 

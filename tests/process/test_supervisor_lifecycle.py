@@ -19,7 +19,7 @@ def test_a_stop_ends_the_running_tasks_first_and_gives_the_rest_back(site, super
         site.started(handle)
     waiting = [site.queue.enqueue(tasks.add, n, 1) for n in range(5)]
     supervisor.send(name)
-    supervisor.eventually(lambda status: status.state == "stopping")
+    supervisor.says("SIGTERM received", times=2)
     gate.touch()
     assert supervisor.wait() == 0
     assert [handle.result() for handle in running] == ["the file is there"] * 2

@@ -32,8 +32,7 @@ def test_nothing_starts_between_usr2_and_cont_under_load_whatever_happens_in_bet
     old = supervisor.pids()
     supervisor.send("SIGHUP")
     supervisor.replaced(*old)
-    slots = supervisor.pool().slots
-    assert {slot.activity for slot in slots} == {"paused"}
+    supervisor.eventually(lambda _: {slot.activity for slot in supervisor.pool().slots} == {"paused"})
     assert [pause.by for pause in supervisor.status.paused] == ["signal"]
     assert len(site.lines("start")) == before
     supervisor.send("SIGCONT")
@@ -42,12 +41,13 @@ def test_nothing_starts_between_usr2_and_cont_under_load_whatever_happens_in_bet
 
 
 def at_rest(site, supervisor) -> int:
-    """How many tasks have started once nobody holds one any more, although hundreds wait."""
+    """How many tasks have started once every worker says that it starts none, although hundreds wait."""
     depth = site.queue.queue("default").broker.depth
     supervisor.eventually(lambda _: {slot.activity for slot in supervisor.pool().slots} == {"paused"})
+    started = len(site.lines("start"))
     eventually(lambda: depth().leased == 0)
     assert depth().waiting > 0
-    return len(site.lines("start"))
+    return started
 
 
 def test_running_tasks_end_in_a_pause_and_a_stop_ends_it(site, supervisor):
@@ -55,10 +55,11 @@ def test_running_tasks_end_in_a_pause_and_a_stop_ends_it(site, supervisor):
     running = site.queue.enqueue(tasks.until, str(site.ledger), str(gate))
     site.started(running)
     supervisor.send("SIGUSR2")
-    supervisor.eventually(lambda status: status.paused)
-    waiting = site.queue.enqueue(tasks.add, 1, 1)
+    supervisor.eventually(lambda _: sorted(slot.activity for slot in supervisor.pool().slots) == ["paused", "running"])
     gate.touch()
     assert running.wait(20) is Status.COMPLETED
+    supervisor.eventually(lambda _: {slot.activity for slot in supervisor.pool().slots} == {"paused"})
+    waiting = site.queue.enqueue(tasks.add, 1, 1)
     supervisor.send("SIGTERM")
     assert supervisor.wait() == 0
     assert waiting.status() is Status.ENQUEUED

@@ -79,6 +79,26 @@ def _runs_again(project, handle, worker):
     project.nothing_left()
 
 
+def test_what_a_killed_worker_held_is_back_at_once_where_another_of_its_host_and_user_works(
+    kind, make_project, tmp_path
+):
+    """P3, P4: no lease of ten minutes is waited for."""
+    project = make_project(stores=f'url = "{in_folder(kind, tmp_path)}"', defaults='lease = "10m"')
+    gate = project.folder / "gate"
+    first = project.worker()
+    handle = project.queue.enqueue(tasks.until, str(project.ledger), str(gate))
+    project.started(handle)
+    second = project.worker()
+    first.kill()
+    project.started(handle, times=2)
+    gate.touch()
+    assert handle.wait(20) is Status.COMPLETED
+    (attempt,) = project.queue.task_log.attempts(handle.id)
+    assert attempt.cause.value == "crash"
+    assert second.stop() == 0
+    project.nothing_left()
+
+
 def test_an_idle_worker_outlives_the_end_of_its_sessions(kind, project):
     worker = project.worker()
     assert project.queue.enqueue(tasks.add, 1, 1).wait(20) is Status.COMPLETED

@@ -20,7 +20,9 @@ ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
 TEXT = README.read_text(encoding="utf-8")
 FIRST = "First program"
+COMMANDS = ("taskqueue", "supervisor")
 _PATH = re.compile(r"# (\S+\.(?:py|toml|service))")
+_TURNS = re.compile("[\u2800-\u28ff] ")
 _ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 
@@ -78,11 +80,11 @@ def lay_out(folder: Path, *, upto: str) -> None:
 
 
 def environment(folder: Path) -> dict[str, str]:
-    """What a reader's shell has: `python` and `taskqueue` are ours, a terminal is 100 columns wide."""
+    """What a reader's shell has: `python`, `taskqueue` and `supervisor` are ours, a terminal is 100 columns wide."""
     programs = folder / "env" / "bin"
     programs.mkdir(parents=True, exist_ok=True)
-    ours = "import sys; from taskqueue.cli import main; sys.exit(main())"
-    for name, call in {"python": "", "taskqueue": f"-c '{ours}'"}.items():
+    calls = {name: f"-c 'import sys; from {name}.cli import main; sys.exit(main())'" for name in COMMANDS}
+    for name, call in {"python": "", **calls}.items():
         program = programs / name
         program.write_text(f'#!/bin/sh\nexec "{sys.executable}" {call} "$@"\n')
         program.chmod(0o755)
@@ -107,7 +109,8 @@ def type_in(command: str, folder: Path) -> tuple[int, list[str]]:
         printed = b"".join(_read(ours))
         os.close(ours)
     text = _ANSI.sub("", printed.decode())
-    return process.returncode, [line.rstrip() for line in text.splitlines() if line.strip()]
+    # What turns while one waits is gone from the screen at the end.
+    return process.returncode, [line.rstrip() for line in text.splitlines() if line.strip() and not _TURNS.match(line)]
 
 
 def _read(terminal: int) -> Iterator[bytes]:
@@ -141,6 +144,11 @@ _VARIES = (
     (r"\d\d:\d\d:\d\d(\.\d+)?([+-]\d\d:\d\d)?", "<time>"),
     (r"\b[\w.-]+:\d+\b", "<worker>"),
     (r"\bby \S+@\S+", "by <somebody>"),
+    (r"\bby \S+ \(uid \d+\)", "by <somebody>"),
+    (r"^\S+(?=  (running|paused)  )", "<host>"),
+    (r"\bpid \d+\b", "pid <pid>"),
+    (r"\b\d+(?=\s+\d+(\.\d+)? m?s\b)", "<pid>"),
+    (r"\b\d+ MiB\b", "<size>"),
     (r"\[\d+\]", "[<pid>]"),
     (r"\b\d+(\.\d+)? m?s\b", "<duration>"),
     (r"(?<=\S)\s{2,}", "  "),
@@ -149,7 +157,7 @@ _VARIES = (
 
 def alike(said: Sequence[str], printed: Sequence[str]) -> bool:
     """Whether these lines are those, but for ids, times, widths; "..." stands for any text, or lines by itself."""
-    pattern = "\n".join(re.escape(_settled(line)).replace(r"\.\.\.", "(?s:.*)") for line in said)
+    pattern = "\n".join(re.sub(r"(\\ )*\\\.\\\.\\\.", "(?s:.*)", re.escape(_settled(line))) for line in said)
     return re.fullmatch(pattern, "\n".join(_settled(line) for line in printed)) is not None
 
 

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from taskqueue import app as apps
+from taskqueue import opened as apps
 from taskqueue.app import App
 from taskqueue.cli import program
 from taskqueue.database import incarnations, stranded

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from taskqueue.errors import BrokerUnavailable
-from taskqueue.worker.presence import Presence, bury, find_dead
+from taskqueue.worker.presence import ORPHANED, FoundDead, Presence, bury, find_dead, stem_of
 from taskqueue.worker.scorecard import SIZE, Card, State
 
 
@@ -219,3 +219,55 @@ def test_a_folder_that_cannot_be_written_is_one_clear_line(tmp_path):
     with pytest.raises(BrokerUnavailable, match=r"cannot make its own file beside it \(No such file") as error:
         Presence(tmp_path / "missing" / "queue.db", "it", slot="h:1")
     assert "\n" not in str(error.value)
+
+
+class TestWhereADatabaseIsNoFile:
+    @pytest.fixture(autouse=True)
+    def _places(self, tmp_path, monkeypatch):
+        monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "tmp"))
+        monkeypatch.delenv("STATE_DIRECTORY", raising=False)
+        (tmp_path / "tmp").mkdir()
+
+    def test_it_is_a_folder_that_only_this_user_can_enter(self, tmp_path):
+        stem = stem_of("postgresql://db/shop taskqueue_message")
+        assert stem is not None
+        assert stem.parent == tmp_path / "tmp" / f"taskqueue-{os.geteuid()}"
+        assert stat.S_IMODE(stem.parent.stat().st_mode) == 0o700
+        assert stem == stem_of("postgresql://db/shop taskqueue_message")
+        assert stem != stem_of("postgresql://db/other taskqueue_message")
+
+    def test_a_service_s_own_folder_comes_first_as_it_outlives_it(self, tmp_path, monkeypatch):
+        (tmp_path / "state").mkdir()
+        monkeypatch.setenv("STATE_DIRECTORY", f"{tmp_path / 'state'}:{tmp_path / 'more'}")
+        stem = stem_of("postgresql://db/shop")
+        assert stem is not None
+        assert stem.parent.parent == tmp_path / "state"
+
+    @pytest.mark.parametrize("trap", ["link", "file", "open"])
+    def test_a_folder_that_somebody_else_may_have_prepared_is_none(self, tmp_path, trap):
+        folder = tmp_path / "tmp" / f"taskqueue-{os.geteuid()}"
+        if trap == "link":
+            (tmp_path / "elsewhere").mkdir(mode=0o700)
+            folder.symlink_to(tmp_path / "elsewhere")
+        elif trap == "file":
+            folder.touch()
+        else:
+            folder.mkdir()
+            folder.chmod(0o777)
+        assert stem_of("postgresql://db/shop") is None
+
+    def test_where_there_can_be_no_folder_there_is_none(self, tmp_path, monkeypatch):
+        monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "missing"))
+        assert stem_of("postgresql://db/shop") is None
+
+
+def test_a_supervised_one_is_left_to_its_master_for_a_while(stem, process):
+    end(process(lambda: Presence(stem, "it", slot="h/mail/0", supervised=True)))
+    now = 100.0
+    found = FoundDead(stem, lambda: now)
+    assert list(found.find()) == []
+    now += ORPHANED
+    (death,) = found.find()
+    assert (death.incarnation, death.slot, death.running) == ("it", "h/mail/0", None)
+    found.bury(death)
+    assert list(found.find()) == []

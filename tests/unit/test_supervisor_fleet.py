@@ -318,6 +318,13 @@ def test_the_nearest_name_is_offered(fleet):
         fleet.target("x")
 
 
+def test_a_queue_of_a_pool_is_told_as_what_it_is():
+    fleet = Fleet("host")
+    fleet.become(wishes_of(more='[pools.mixed]\nqueues = ["default"]'))
+    with pytest.raises(UnknownTarget, match="'default' is a queue, and its workers are the pool 'mixed'"):
+        fleet.target("default")
+
+
 def test_host_pool_and_slot_are_paused_each_on_its_own(fleet):
     here, there = fleet.pools["mail"].slots[0], fleet.pools["mail"].slots[1]
     assert not fleet.is_paused(here)

@@ -72,7 +72,7 @@ def test_a_hopeless_one_is_never_tried_again(fleet, slot):
     [
         ({"state": State.BOOT}, "boot", "booting"),
         ({"state": State.IDLE}, "up", "idle"),
-        ({"state": State.IDLE, "paused": True}, "up", "paused"),
+        ({"state": State.PAUSED}, "up", "paused"),
         ({"state": State.RUNNING, "task_id": "t"}, "up", "running"),
         ({"state": State.RUNNING, "task_id": "t", "paused": True}, "up", "running"),
         ({"state": State.STOPPING}, "up", "stopping"),
@@ -174,13 +174,14 @@ def test_each_pause_is_shown_with_who_it_was(fleet, slot, nursery):
     )
 
 
-def test_a_paused_host_shows_at_each_worker_and_not_at_the_keeper(fleet, slot, nursery):
+def test_a_worker_is_shown_as_paused_once_it_says_so(fleet, slot, nursery):
+    """Before that it may still start a task, whatever is wanted of it."""
     fleet.paused = Paused("signal", 1.0)
-    slot.seat(nursery.child(slot), successor=False)
-    keeper = fleet.pools["keeper"].slots[0]
-    keeper.seat(nursery.child(keeper), successor=False)
+    child = nursery.child(slot)
+    slot.seat(child, successor=False)
+    assert shown(fleet).activity == "idle"
+    child.row.scorecard.update(state=State.PAUSED)
     assert shown(fleet).activity == "paused"
-    assert shown(fleet, "keeper").activity == "idle"
 
 
 def test_a_count_by_hand_is_shown_beside_the_files(fleet):
