@@ -69,11 +69,12 @@ OF_AN_APPLICATION = choice(Death("log.add", 1, "after"), Death("commit", 1, "aft
 
 
 def test_a_worker_or_an_application_dies_in_between(mortals, store):
-    # At SQS each death is waited for until the message that was in its hands comes again.
-    for deaths in OF_A_WORKER[:: 2 if store.startswith("sqs") else 1]:
+    # All of them on SQLite, every other one elsewhere.
+    step = 1 if store == "sqlite" else 2
+    for deaths in OF_A_WORKER[::step]:
         assert mortals.die("eventful", *deaths) == [], deaths
         assert mortals.stage.came() == len(deaths), deaths
-    for deaths in OF_AN_APPLICATION:
+    for deaths in OF_AN_APPLICATION[::step]:
         assert mortals.enqueue_and_die("keyed", *deaths) == [], deaths
         assert mortals.applications.came() == len(deaths), deaths
 
