@@ -14,7 +14,7 @@ import pytest
 
 from tests.support import sqs, stores
 from tests.support.eventually import eventually
-from tests.support.fleet import Fleet, Ledger, faults
+from tests.support.fleet import Fleet
 from tests.support.own_servers import OwnMariadb, OwnPostgresql, OwnStandby
 from tests.support.servers import end_sessions, in_folder, server_database
 from tests.support.sqs_double import Relay
@@ -114,24 +114,3 @@ def to_the_end(fleet: Fleet, *, tasks: int = TASKS, ahead: int = TASKS) -> None:
     fleet.all_completed()
     fleet.stop()
     fleet.verify()
-
-
-@pytest.mark.parametrize(
-    ("lines", "fault"),
-    [
-        ("start t 1 1 7 10;end t 1 1 7 20", None),
-        ("start t 1 1 66 10;start t 2 2 7 30;end t 2 2 7 40", None),
-        ("start t 1 1 66 10;end t 1 1 66 20;start t 1 2 7 30;end t 1 2 7 40", None),
-        ("start t 1 1 66 10;start t 2 2 7 24;end t 2 2 7 40", "at once"),
-        ("start t 1 1 66 10;end t 1 1 66 20;start t 1 2 7 15;end t 1 2 7 40", "at once"),
-        ("start t 1 1 7 10;end t 1 1 7 20;start t 1 2 8 30;end t 1 2 8 40", "without a cause"),
-        ("start t 1 1 66 10", "never ran to its end"),
-    ],
-)
-def test_the_ledger_tells_what_may_not_be(tmp_path, lines, fault):
-    (tmp_path / "ledger").write_text(lines.replace(";", "\n") + "\n")
-    ledger = Ledger(tmp_path / "ledger")
-    ledger.read_on()
-    found = faults(ledger, killed={66: 25})
-    assert len(found) == bool(fault), found
-    assert not fault or fault in found[0]

@@ -1,68 +1,15 @@
-"""Workers on several "hosts": folders that share nothing but the store that their configurations name.
-
-The ledger is outside of the system under test: every run of a task appends a line at its start and one at its end.
-"""
+"""Workers on several "hosts": folders that share nothing but the store that their configurations name."""
 
 from __future__ import annotations
 
 import itertools
-import math
 import time
-from collections import defaultdict
-from collections.abc import Mapping
 from pathlib import Path
 
-import msgspec
-
-from taskqueue import Status
-from tests.support import tasks
+from tests.support import books, tasks
 from tests.support.eventually import eventually
+from tests.support.ledger import Fault, Ledger, verdict
 from tests.support.project import Project, RunningWorker
-
-
-class Run(msgspec.Struct):
-    """One run of a task, in nanoseconds of this machine's clock; without an end if its process was killed."""
-
-    pid: int
-    start: int
-    end: int | None = None
-
-
-class Ledger:
-    """What has run, read on as it grows."""
-
-    def __init__(self, path: Path) -> None:
-        path.touch()
-        self.path = path
-        self.runs: defaultdict[str, dict[tuple[str, str], Run]] = defaultdict(dict)
-        self.ended: set[str] = set()
-        self._read = 0
-
-    def read_on(self) -> None:
-        """Take in what was appended; the last line may be on its way."""
-        with self.path.open("rb") as file:
-            file.seek(self._read)
-            whole, newline, _ = file.read().rpartition(b"\n")
-        self._read += len(whole + newline)
-        for line in whole.decode().splitlines():
-            what, task_id, _, fence, pid, at = line.split()
-            runs, name = self.runs[task_id], (fence, pid)
-            if what == "start":
-                assert name not in runs, f"{task_id}: one claim ran twice"
-                runs[name] = Run(int(pid), int(at))
-            else:
-                runs[name].end = int(at)
-                self.ended.add(task_id)
-
-    def has_ended(self, count: int) -> bool:
-        """Whether so many tasks have run to their end."""
-        self.read_on()
-        return len(self.ended) >= count
-
-    def has_run_in(self, pid: int) -> bool:
-        """Whether that process has run a task."""
-        self.read_on()
-        return any(run.pid == pid for runs in self.runs.values() for run in runs.values())
 
 
 class Fleet:
@@ -77,7 +24,7 @@ class Fleet:
         self.ledger = Ledger(folder / "ledger")
         self.enqueued: set[str] = set()
         self.workers: list[RunningWorker] = []
-        self.killed: dict[int, int] = {}
+        self.faults: list[Fault] = []
 
     def enqueue(self, count: int, *, ahead: int) -> None:
         """So many more tasks by the hosts in turn, never more than `ahead` that have not run."""
@@ -99,7 +46,7 @@ class Fleet:
         victim = next(worker for worker in self.workers if self.ledger.has_run_in(worker.pid))
         self.workers.remove(victim)
         # What it ran last may have gone on until it was dead, but nobody else's run may begin before it was killed.
-        self.killed[victim.pid] = time.monotonic_ns()
+        self.faults.append(Fault(pid=victim.pid, at=time.monotonic_ns()))
         victim.kill()
 
     def ran(self, count: int, *, within: float) -> None:
@@ -120,32 +67,11 @@ class Fleet:
 
     def verify(self) -> None:
         """All that was enqueued has run and ended as it should, the log says so, and nothing is left in the queue."""
-        self.ledger.read_on()
-        assert set(self.ledger.runs) == self.enqueued
-        assert faults(self.ledger, self.killed) == []
-        log = self.hosts[0].queue.task_log
-        assert log.stats() == {"default": {Status.COMPLETED: len(self.enqueued)}}
-        self.hosts[0].nothing_left()
+        host = self.hosts[0]
+        assert verdict(self.ledger, books.read(host.app), enqueued=self.enqueued, faults=self.faults) == []
+        host.nothing_left()
 
     def close(self) -> None:
         """End what still runs."""
         for host in self.hosts:
             host.close()
-
-
-def faults(ledger: Ledger, killed: Mapping[int, int]) -> list[str]:
-    """Runs that may not be: at once in two workers, without an end, or repeated although nobody had died.
-
-    `killed` has the processes that were, and when; what ran in one of them was over by then.
-    """
-    found = []
-    for task_id, by_claim in ledger.runs.items():
-        *repeated, last = runs = sorted(by_claim.values(), key=lambda run: run.start)
-        if last.end is None:
-            found.append(f"{task_id} never ran to its end: {runs}")
-        if not {run.pid for run in repeated} <= killed.keys():
-            found.append(f"{task_id} was repeated without a cause: {runs}")
-        for run, following in itertools.pairwise(runs):
-            if (killed.get(run.pid, math.inf) if run.end is None else run.end) > following.start:
-                found.append(f"{task_id} ran in two workers at once: {runs}")
-    return found

@@ -42,7 +42,7 @@ class RunningWorker:
         with self.log.open("wb") as out:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "taskqueue", "--config", str(project.config), "worker", *(args or ("default",))],
-                env=dict(os.environ, PYTHONPATH=str(REPOSITORY)),
+                env=dict(os.environ, PYTHONPATH=str(REPOSITORY), **project.variables),
                 stdout=out,
                 stderr=out,
                 start_new_session=True,
@@ -94,6 +94,8 @@ class Project:
         self.ledger = folder / "ledger"
         self.ledger.touch()
         self.workers: list[RunningWorker] = []
+        #: more of the workers' environment
+        self.variables: dict[str, str] = {}
         self.app = App(load(self.config))
 
     @property

@@ -9,18 +9,11 @@ import multiprocessing
 import os
 import signal
 import threading
-import time
 from pathlib import Path
 from typing import Any
 
 from taskqueue import AbstractTask, Report, Retry, TaskCancelled, TaskTimeout, context, task
-
-
-def trace(ledger: str, what: str) -> None:
-    """Append one line to the ledger: what, id, attempt, fence, pid, monotonic time. One write, so lines stay whole."""
-    line = f"{what} {context.id} {context.attempt} {context.fence} {os.getpid()} {time.monotonic_ns()}\n"
-    with Path(ledger).open("a", buffering=1) as file:
-        file.write(line)
+from tests.support.ledger import signed, trace
 
 
 def pause(seconds: float) -> None:
@@ -34,11 +27,12 @@ def add(a: int, b: int) -> int:
 
 
 @task
-def traced(ledger: str, seconds: float = 0.0) -> None:
+def traced(ledger: str, seconds: float = 0.0) -> dict[str, int]:
     trace(ledger, "start")
     if seconds:
         pause(seconds)
     trace(ledger, "end")
+    return signed()
 
 
 @task
