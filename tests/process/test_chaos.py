@@ -27,7 +27,8 @@ from tests.support.project import REPOSITORY
 from tests.support.servers import skip_or_fail
 
 pytestmark = pytest.mark.process
-SEED = int(os.environ.get("SEED", str(Random().randrange(10**6))))
+#: a story that is told in every run is the same one; the long ones differ
+SEED, ANY_SEED = (int(os.environ.get("SEED", seed)) for seed in ("5", str(Random().randrange(10**6))))
 #: SQS is a slow Python program here, which looks at all messages of a queue at each call: hence fewer, and few ahead
 SMALL = {"sqlite": (300, 10), "postgresql": (300, 11), "sqs": (150, 9), "small-disk": (300, 10)}
 AHEAD = {"sqs": 300}
@@ -45,7 +46,7 @@ def test_a_little_chaos_loses_no_task_and_runs_none_twice_at_once(store, tmp_pat
 @pytest.mark.parametrize("store", ["sqlite", "postgresql", "mariadb", "sqs"])
 def test_twenty_thousand_tasks_in_chaos(store, tmp_path):
     ahead = AHEAD.get(store, 1000)
-    story(Plan(store=store, seed=SEED, tasks=20_000, faults=200, ahead=ahead), tmp_path)
+    story(Plan(store=store, seed=ANY_SEED, tasks=20_000, faults=200, ahead=ahead), tmp_path)
 
 
 @pytest.mark.timeout(120)
