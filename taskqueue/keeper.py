@@ -158,7 +158,7 @@ class _Outages:
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if kind is None and self._first is not None:
-            raise BrokerUnavailable(str(self._first)) from self._first
+            raise BrokerUnavailable(str(self._first)) from (self._first.__cause__ or self._first)
 
     @contextmanager
     def weathered(self) -> Iterator[None]:

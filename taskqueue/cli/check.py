@@ -50,7 +50,8 @@ def command(session: Session, *, as_json: bool) -> int:
 def check(app: App, *, first: Iterable[Check] = (), as_json: bool = False) -> int:
     """Do all checks of an application, and what `first` says before them; tell each; the exit code."""
     done = []
-    for what, look in (*first, *_checks(app)):
+    configuration, *others = _checks(app)
+    for what, look in (configuration, *first, *others):
         done.append(_do(what, look))
         if not as_json:
             _tell(done[-1])

@@ -9,7 +9,7 @@ import click
 
 from taskqueue.cli.command import Command
 from taskqueue.cli.session import Session
-from taskqueue.errors import BrokerUnavailable
+from taskqueue.errors import BrokerUnavailable, ConfigurationError
 
 if TYPE_CHECKING:
     from taskqueue.keeper import Keeper
@@ -35,7 +35,10 @@ def command(session: Session, *, once: bool) -> None:
     session.talks = True
     keeper = session.app.keeper()
     if once:
-        keeper.step()
+        try:
+            keeper.step()
+        except BrokerUnavailable as error:
+            raise error.__cause__ if isinstance(error.__cause__, ConfigurationError) else error  # noqa: B904  # the same
         return
     orders = Orders()
     orders.install()

@@ -17,6 +17,7 @@ from tests.support.servers import server_database
 pytestmark = pytest.mark.process
 
 
+@pytest.mark.soak  # a keeper that is frozen inside a write of SQLite holds up all writers, as the README says
 def test_queues_work_without_a_keeper_and_the_next_one_does_what_was_left(site, supervisor):
     gate = site.folder / "gate"
     running = site.queue.enqueue(tasks.until, str(site.ledger), str(gate))

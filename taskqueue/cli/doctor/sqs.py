@@ -14,7 +14,7 @@ from taskqueue.brokers.sqs_messages import queue_name
 from taskqueue.cli.doctor.finding import Finding, ill, well
 from taskqueue.cli.times import seconds
 from taskqueue.cli.words import count
-from taskqueue.errors import ConfigurationError
+from taskqueue.errors import BrokerUnavailable, ConfigurationError
 from taskqueue.settings.model import BrokerSettings
 
 #: what can be tried without doing anything, as no such message is held: the call, and what else an entry of it says
@@ -134,7 +134,7 @@ def _permissions(subject: str, calls: Calls, url: str) -> Iterator[Finding]:
     for call, more in _HARMLESS.items():
         try:
             calls.batch(call, url, [{"ReceiptHandle": "none", **more}])
-        except ConfigurationError as error:
+        except (BrokerUnavailable, ConfigurationError) as error:
             denied = True
             yield ill(subject, str(error), "look at the policies of the queue and of these credentials")
     if not denied:
