@@ -158,7 +158,9 @@ class _Outages:
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if kind is None and self._first is not None:
-            raise BrokerUnavailable(str(self._first)) from (self._first.__cause__ or self._first)
+            first = self._first
+            why = first if isinstance(first, ConfigurationError) else first.__cause__
+            raise BrokerUnavailable(str(first)) from why
 
     @contextmanager
     def weathered(self) -> Iterator[None]:
