@@ -31,48 +31,48 @@ class Moves:
         if now:
             self._dialect.insert_rows(tx, self._sql.push, now)
         if later:
-            tx.execute(self._sql.push_delayed, later)
+            tx.run_each(self._sql.push_delayed, later)
         self._moved(tx, waiting=len(now), delayed=len(later))
 
     def promote(self, tx: Transaction, *, limit: int) -> None:
         """Up to `limit` due messages join the end of their lanes, under new ids (R9)."""
-        now = self._dialect.due_now(tx.connection)
-        due = tx.execute(self._sql.due, {"queue": self._queue, "now": now, "limit": limit}).all()
+        given = {"queue": self._queue, "now": self._dialect.due_now(tx.connection), "limit": limit}
+        due = tx.rows(self._sql.due, given)
         if not due:
             return
         these = self._sql.these(self._queue, due) | {"base": self._reserve(tx, len(due))}
         for statement in self._sql.promote:
-            tx.execute(statement, these)
+            tx.run(statement, these)
         self._moved(tx, delayed=-len(due), waiting=len(due))
 
     def lease(self, tx: Transaction, *, owner: str, limit: int, seconds: float) -> list[Delivery]:
         """The first `limit` in order to this owner; what must be alone, alone."""
-        found = tx.execute(self._sql.scan, {"queue": self._queue, "limit": limit}).all()
+        found = tx.rows(self._sql.scan, {"queue": self._queue, "limit": limit})
         if not found:
             return []
-        before_alone = next((place for place, row in enumerate(found) if row.alone), len(found))
+        before_alone = next((place for place, row in enumerate(found) if row[3]), len(found))
         taken = found[: before_alone or 1]
         these = self._sql.these(self._queue, taken) | {"owner": owner, "until": self.until(tx, seconds)}
         for statement in self._sql.lease:
-            tx.execute(statement, these)
+            tx.run(statement, these)
         self._moved(tx, waiting=-len(taken), leased=len(taken))
         return [_delivery(row) for row in taken]
 
     def put_back(self, tx: Transaction, leases: Sequence[int], *, alone: bool = False) -> None:
         """Ended leases to the front of their priority, in their order."""
-        tx.execute(self._sql.put_back, self._under_new_ids(tx, leases, alone=alone))
-        tx.execute(self._sql.end, {"ids": leases})
+        tx.run(self._sql.put_back, self._under_new_ids(tx, leases, alone=alone))
+        tx.run(self._sql.end, {"ids": leases})
         self._moved(tx, leased=-len(leases), waiting=len(leases))
 
     def put_off(self, tx: Transaction, leases: Sequence[int], *, delay: float, alone: bool) -> None:
         """Ended leases to the delayed."""
-        tx.execute(self._sql.put_off, self._under_new_ids(tx, leases, alone=alone) | self._due(tx, delay))
-        tx.execute(self._sql.end, {"ids": leases})
+        tx.run(self._sql.put_off, self._under_new_ids(tx, leases, alone=alone) | self._due(tx, delay))
+        tx.run(self._sql.end, {"ids": leases})
         self._moved(tx, leased=-len(leases), delayed=len(leases))
 
     def end(self, tx: Transaction, leases: Sequence[int]) -> None:
         """Ended leases whose messages are done with."""
-        tx.execute(self._sql.end, {"ids": leases})
+        tx.run(self._sql.end, {"ids": leases})
         self._moved(tx, leased=-len(leases))
 
     def until(self, tx: Transaction, seconds: float) -> int:

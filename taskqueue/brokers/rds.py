@@ -92,7 +92,7 @@ class RdsQueueBroker:
     def _require_alive(self, tx: Transaction) -> None:
         if self.owner == self._own_name and not self._registered:
             self._register(tx)
-        if tx.execute(self._sql.alive, {"owner": self.owner}).first() is None:
+        if not tx.rows(self._sql.alive, {"owner": self.owner}):
             raise Deposed(f"queue {self.queue!r}: worker {self.owner} was declared dead and must leave")
 
     def _register(self, tx: Transaction) -> None:
@@ -117,7 +117,7 @@ class RdsQueueBroker:
 
     def extend(self, deliveries: Sequence[Delivery], *, lease: float) -> set[str]:
         def renew(tx: Transaction, ours: Sequence[int]) -> None:
-            tx.execute(self._sql.extend, {"ids": ours, "until": self._moves.until(tx, lease)})
+            tx.run(self._sql.extend, {"ids": ours, "until": self._moves.until(tx, lease)})
 
         return self._with_ours(deliveries, renew)
 
@@ -139,7 +139,7 @@ class RdsQueueBroker:
         given = {"ids": [int(d.receipt) for d in deliveries], "owner": self.owner}
 
         def settle(tx: Transaction) -> list[int]:
-            ours = list(tx.execute(self._sql.ours, given).scalars())
+            ours = [number for (number,) in tx.rows(self._sql.ours, given)]
             if ours:
                 step(tx, ours)
             return ours
@@ -191,11 +191,7 @@ class RdsQueueBroker:
             return wait_for(self, bell, timeout, interrupt)
 
     def ready(self) -> bool:
-        with self.database.read() as connection:
-            return (
-                connection.execute(self._sql.any_waiting, {"queue": self.queue}).first() is not None
-                or self.due_in() == 0
-            )
+        return bool(self.database.rows(self._sql.any_waiting, {"queue": self.queue})) or self.due_in() == 0
 
     def due_in(self) -> float | None:
         with self.database.read() as connection:

@@ -10,6 +10,7 @@ import enum
 import importlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cache
 from typing import Any
 
 import msgspec
@@ -72,6 +73,7 @@ class Dialect(abc.ABC):
         self, url: sa.URL, tables: Tables, *, timeout: float, clock: Clock, options: Mapping[str, Any] = NO_OPTIONS
     ) -> None:
         self.url, self.tables, self.timeout, self.clock, self.options = url, tables, timeout, clock, options
+        self._update_of_one = cache(_update_of_one)
 
     @abc.abstractmethod
     def create_engine(self) -> sa.Engine:
@@ -114,7 +116,7 @@ class Dialect(abc.ABC):
 
         `insert_new`'s may raise IntegrityError for many rows where it would pass over one.
         """
-        return int(transaction.execute(statement, rows).rowcount)
+        return transaction.run(statement, rows[0]) if len(rows) == 1 else transaction.run_each(statement, rows)
 
     def text_of(self, column: sa.ColumnElement[Any]) -> sa.ColumnElement[str]:
         """A column of bytes that are UTF-8, as text."""
@@ -148,12 +150,26 @@ class Dialect(abc.ABC):
     def diagnose(self, error: BaseException) -> Diagnosis:
         """Understand an error of the driver, or of the system when connecting."""
 
+    def ends_session(self, error: BaseException) -> bool:
+        """Whether this error of the driver ends the session, though SQLAlchemy would go on with it."""
+        return False
+
+    def update_rows(self, transaction: Transaction, table: sa.Table, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Set the columns of many rows, each to its own values; all name the same ones, and `of` the row's key."""
+        transaction.run_each(self._update_of_one(table), rows)
+
     def is_stale(self, connection: sa.Connection) -> bool:
         """At a process' first use: whether an earlier life of the host left something to settle."""
         return False
 
     def revive(self, transaction: Transaction) -> None:  # noqa: B027  nothing is stale
         """Settle that. Several processes may do it at once."""
+
+
+def _update_of_one(table: sa.Table) -> sa.Update:
+    """The columns to set are those of its parameters."""
+    (key,) = table.primary_key
+    return sa.update(table).where(key == sa.bindparam("of"))
 
 
 def open_dialect(

@@ -10,7 +10,7 @@ import random
 import threading
 import time
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
@@ -20,6 +20,7 @@ from sqlalchemy.exc import ArgumentError
 from taskqueue.clock import Clock, SystemClock
 from taskqueue.database import joining, upgrade
 from taskqueue.database.dialects import open_dialect
+from taskqueue.database.direct import Direct, Row, Values
 from taskqueue.database.failures import Failures, StoreBusy, StoreUnprepared
 from taskqueue.database.process import Process
 from taskqueue.database.schema import tables
@@ -59,6 +60,7 @@ class Database:
         self.dialect = open_dialect(parsed, self.tables, timeout=timeout, clock=self.clock, options=options)
         self.wakeup = self.dialect.wakeup
         self._failures = Failures(self.dialect, self.name)
+        self._direct = Direct(self.dialect.ends_session)
         self._process = Process(self.name, self.dialect.create_engine, patience=timeout)
         weakref.finalize(self, self._process.close)
         weakref.finalize(self, self.wakeup.close)
@@ -93,6 +95,15 @@ class Database:
         else:
             with SHIELD(), self._connection(self._prepared()) as connection:
                 yield connection
+
+    def rows(self, statement: sa.Executable, values: Values) -> Sequence[Row]:
+        """What a statement reads that is kept and run often (`taskqueue.database.direct`)."""
+        process, thread = self._process, threading.get_ident()
+        if thread in process.joined:
+            with self.read() as theirs:
+                return theirs.execute(statement, values).all()
+        with self.read() as connection:
+            return self._direct.rows(connection, statement, values)
 
     @contextmanager
     def join(self, connection: Any) -> Iterator[None]:
@@ -159,7 +170,7 @@ class Database:
         with self._connection(process) as connection:
             self.dialect.begin(connection, timeout=timeout or self.timeout)
             try:
-                transaction = process.open[thread] = Transaction(connection, self.tables)
+                transaction = process.open[thread] = Transaction(connection, self.tables, self._direct)
                 yield transaction
                 if process.pid != pid:
                     raise TaskQueueError(f"{self.name}: this process was forked inside a transaction of its parent")
@@ -179,7 +190,7 @@ class Database:
             # A savepoint: what fails here must not be half of what the application commits.
             with connection.begin_nested():
                 try:
-                    transaction = process.open[thread] = Transaction(connection, self.tables, joined=True)
+                    transaction = process.open[thread] = Transaction(connection, self.tables, self._direct, joined=True)
                     yield transaction
                     transaction.settle()
                 finally:

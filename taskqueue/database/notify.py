@@ -62,7 +62,7 @@ class NotifyWakeup(Wakeup):
                 return
             # Only what is committed speaks for others.
             transaction.after_commit(lambda: self._note(queue))
-        transaction.execute(self._notify, {"queue": queue})
+        transaction.rows(self._notify, {"queue": queue})
 
     def _note(self, queue: str) -> None:
         self._notified[queue] = time.monotonic()

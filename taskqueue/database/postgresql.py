@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
@@ -17,6 +18,7 @@ from taskqueue.clock import Clock
 from taskqueue.database.dialects import NO_OPTIONS, Diagnosis, driver
 from taskqueue.database.notify import NotifyWakeup
 from taskqueue.database.pooler import WHAT, is_shared
+from taskqueue.database.postgresql_arrays import array, update_each
 from taskqueue.database.postgresql_errors import diagnose, is_replica
 from taskqueue.database.schema import Tables
 from taskqueue.database.server import ServerDialect
@@ -64,6 +66,7 @@ class PostgresqlDialect(ServerDialect):
         schema = tables.metadata.schema
         self._sequence = sa.Sequence(f"{tables.prefix}message_id", schema=schema)
         self._reserve = sa.select(self._sequence.next_value())
+        self._updates = cache(update_each)
         micros = sa.func.floor(sa.func.extract("epoch", sa.func.clock_timestamp()) * 1_000_000)
         self._now = sa.select(sa.cast(micros, sa.BigInteger))
 
@@ -173,12 +176,11 @@ class PostgresqlDialect(ServerDialect):
         return now
 
     def next_block(self, transaction: Transaction) -> int:
-        return int(transaction.execute(self._reserve).scalar_one())
+        ((block,),) = transaction.rows(self._reserve, {})
+        return int(block)
 
     def ids_in(self, column: sa.ColumnElement[Any], bind: str) -> sa.ColumnElement[bool]:
-        # Text and not the column's own type, which would cut off what is longer.
-        kind = sa.Text() if isinstance(column.type, sa.String) else column.type
-        return column == sa.any_(sa.bindparam(bind, type_=postgresql.ARRAY(kind)))
+        return column == sa.any_(array(bind, column.type))
 
     def insert_new(self, table: sa.Table) -> sa.Insert:
         return postgresql.insert(table).on_conflict_do_nothing().execution_options(preserve_rowcount=True)
@@ -204,6 +206,11 @@ class PostgresqlDialect(ServerDialect):
                 command, None, error, self._psycopg.Error, dialect=connection.dialect
             ) from error
         return len(rows)
+
+    def update_rows(self, transaction: Transaction, table: sa.Table, rows: Sequence[Mapping[str, Any]]) -> None:
+        columns = list(rows[0])
+        statement = self._updates(table, tuple(name for name in columns if name != "of"))
+        transaction.run(statement, {name: [row[name] for row in rows] for name in columns})
 
     def text_of(self, column: sa.ColumnElement[Any]) -> sa.ColumnElement[str]:
         return sa.func.convert_from(column, "UTF8", type_=sa.Text())

@@ -99,6 +99,9 @@ class ServerDialect(Dialect):
         if self.is_replica(context.original_exception):
             context.is_disconnect = True
 
+    def ends_session(self, error: BaseException) -> bool:
+        return self.is_replica(error)
+
     def enter(self, connection: sa.Connection) -> None:
         if self.commits_by_itself(connection.connection.driver_connection):
             raise ConfigurationError(

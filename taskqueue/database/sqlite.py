@@ -176,8 +176,8 @@ class SqliteDialect(Dialect):
         self.boot.begin(transaction)
 
     def reserve_ids(self, transaction: Transaction, n: int) -> int:
-        last: int = transaction.execute(self._reserve, {"n": n}).scalar_one()
-        return last - n + 1
+        ((last,),) = transaction.rows(self._reserve, {"n": n})
+        return int(last) - n + 1
 
     def ids_in(self, column: sa.ColumnElement[Any], bind: str) -> sa.ColumnElement[bool]:
         each = sa.func.json_each(sa.bindparam(bind, type_=JsonList)).table_valued("value")

@@ -5,25 +5,30 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cache
 from typing import Any
 
 import sqlalchemy as sa
 
+from taskqueue.database.direct import Direct, Row, Values
 from taskqueue.database.schema import Tables
 from taskqueue.errors import TaskQueueError
 
+#: the columns of a count, and how many one statement writes
+COUNTED, MOST_COUNTS = ("queue", "what", "delta"), 20
 Parameters = Mapping[str, Any] | Sequence[Mapping[str, Any]] | None
 
 
 class Transaction:
     """All that one step writes. It is committed whole or not at all, by whoever began it."""
 
-    def __init__(self, connection: sa.Connection, tables: Tables, *, joined: bool = False) -> None:
+    def __init__(self, connection: sa.Connection, tables: Tables, direct: Direct, *, joined: bool = False) -> None:
         self.connection = connection
         #: it is a part of the application's own, which nobody knows the end of
         self.joined = joined
         self.callbacks: list[Callable[[], None]] = []
-        self._count = sa.insert(tables.tally)
+        self._direct = direct
+        self._tables = tables
         self._deltas: Counter[tuple[str, str]] = Counter()
         self._last: dict[str, Callable[[], None]] = {}
         self._broken: BaseException | None = None
@@ -31,6 +36,24 @@ class Transaction:
     def execute(self, statement: sa.Executable, parameters: Parameters = None) -> sa.CursorResult[Any]:
         """Run one statement; with a list of parameters, once for each."""
         return self.connection.execute(statement, parameters)
+
+    def rows(self, statement: sa.Executable, values: Values) -> Sequence[Row]:
+        """The rows of a statement that is kept and run often (`taskqueue.database.direct`)."""
+        if self.joined:
+            return self.connection.execute(statement, values).all()
+        return self._direct.rows(self.connection, statement, values)
+
+    def run(self, statement: sa.Executable, values: Values) -> int:
+        """Run such a statement; how many rows were concerned."""
+        if self.joined:
+            return self.connection.execute(statement, values).rowcount
+        return self._direct.run(self.connection, statement, values)
+
+    def run_each(self, statement: sa.Executable, values: Sequence[Values]) -> int:
+        """Run such a statement once for each of these values."""
+        if self.joined:
+            return self.connection.execute(statement, values).rowcount
+        return self._direct.run_each(self.connection, statement, values)
 
     def count(self, queue: str, what: str, delta: int) -> None:
         """Change a count by `delta` (`taskqueue.database.tally`); written once, at the end."""
@@ -60,10 +83,20 @@ class Transaction:
         """Write the counts: the last thing before the commit."""
         if self._broken:
             raise TaskQueueError("a part of this step failed, so all of it was rolled back") from self._broken
-        rows = [{"queue": q, "what": w, "delta": d} for (q, w), d in self._deltas.items() if d]
+        rows = [(queue, what, delta) for (queue, what), delta in self._deltas.items() if delta]
         self._deltas.clear()
-        if rows:
-            self.connection.execute(self._count, rows)
+        for start in range(0, len(rows), MOST_COUNTS):
+            self._write_counts(rows[start : start + MOST_COUNTS])
         for callback in self._last.values():
             callback()
         self._last.clear()
+
+    def _write_counts(self, rows: Sequence[tuple[str, str, int]]) -> None:
+        given = {f"{name}_{n}": value for n, row in enumerate(rows) for name, value in zip(COUNTED, row, strict=True)}
+        self.run(_counts(self._tables.tally, len(rows)), given)
+
+
+@cache
+def _counts(table: sa.Table, n: int) -> sa.Insert:
+    """So many counts in one statement, which no driver makes of a list."""
+    return sa.insert(table).values([{name: sa.bindparam(f"{name}_{row}") for name in COUNTED} for row in range(n)])

@@ -40,6 +40,7 @@ class Ledger:
         self._place = f"{broker.queue}/ledger"
         self._sql = Statements(database.tables, database.dialect)
         lease = database.tables.lease.c
+        self._put = sa.insert(database.tables.lease)
         self._receipts = sa.select(lease.id, lease.body).where(database.dialect.ids_in(lease.id, "ids"))
         self._ids: dict[str, int] = {}
 
@@ -52,12 +53,12 @@ class Ledger:
             first = self.database.dialect.reserve_ids(tx, len(deliveries))
             until = self._until(tx, lease)
             rows = [self._row(delivery, first + n, until) for n, delivery in enumerate(deliveries)]
-            tx.execute(sa.insert(self.database.tables.lease), rows)
+            tx.run_each(self._put, rows)
         self._ids |= {delivery.receipt: first + n for n, delivery in enumerate(deliveries)}
 
     def _require_alive(self, tx: Transaction) -> None:
         owner = self._broker.owner
-        if owner != self._own_name and tx.execute(self._sql.alive, {"owner": owner}).first() is None:
+        if owner != self._own_name and not tx.rows(self._sql.alive, {"owner": owner}):
             raise Deposed(f"queue {self._broker.queue!r}: worker {owner} was declared dead and must leave")
 
     def _until(self, tx: Transaction, lease: float) -> int:
@@ -80,7 +81,7 @@ class Ledger:
         with self.database.begin() as tx:
             ours = self._ours(tx, deliveries)
             if ours:
-                tx.execute(self._sql.extend, {"ids": list(ours.values()), "until": self._until(tx, lease)})
+                tx.run(self._sql.extend, {"ids": list(ours.values()), "until": self._until(tx, lease)})
         return set(ours)
 
     def end(self, deliveries: Sequence[Delivery]) -> None:
@@ -88,7 +89,7 @@ class Ledger:
         with self.database.begin() as tx:
             ours = self._ours(tx, deliveries)
             if ours:
-                tx.execute(self._sql.end, {"ids": list(ours.values())})
+                tx.run(self._sql.end, {"ids": list(ours.values())})
 
             def forget() -> None:
                 for delivery in deliveries:
@@ -101,7 +102,7 @@ class Ledger:
         if not ids:
             return {}
         given = {"ids": list(ids.values()), "owner": self._broker.owner}
-        there = set(tx.execute(self._sql.ours, given).scalars())
+        there = {number for (number,) in tx.rows(self._sql.ours, given)}
         return {receipt: number for receipt, number in ids.items() if number in there}
 
     def recover(self, owners: Sequence[str]) -> list[Found]:
@@ -116,7 +117,7 @@ class Ledger:
             ids = {"ids": [row.id for row in rows]}
             receipts = {row.id: row.body.decode() for row in tx.execute(self._receipts, ids)} if rows else {}
             if rows:
-                tx.execute(self._sql.end, ids)
+                tx.run(self._sql.end, ids)
         return [_found(row, receipts[row.id]) for row in rows]
 
     def any_over(self) -> bool:

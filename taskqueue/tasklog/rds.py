@@ -98,13 +98,13 @@ class RdsStore:
 
     def heads(self, ids: Iterable[str]) -> dict[str, Head]:
         with self._database.begin() as tx:
-            return {row[0]: head_of(row) for row in tx.execute(self._sql.heads, {"ids": sorted(set(ids))}).all()}
+            return {row[0]: head_of(row) for row in tx.rows(self._sql.heads, {"ids": sorted(set(ids))})}
 
     def claim(self, heads: Sequence[Head], *, worker: str) -> None:
         if not heads:
             return
         with self._database.begin() as tx:
-            tx.execute(self._sql.claim, {"ids": [head.id for head in heads], "by": worker})
+            tx.run(self._sql.claim, {"ids": [head.id for head in heads], "by": worker})
             self._count((head.queue, head.status, Status.DEQUEUED) for head in heads)
 
     def change(self, changes: Sequence[Change]) -> None:
@@ -113,7 +113,7 @@ class RdsStore:
             by_columns[tuple(change.values)].append({"of": change.head.id, **plain(change.values)})
         with self._database.begin() as tx:
             for rows in by_columns.values():
-                tx.execute(self._sql.change, rows)
+                self._database.dialect.update_rows(tx, self._sql.entry, rows)
             self._count((c.head.queue, c.head.status, c.status) for c in changes if "status" in c.values)
 
     def _count(self, steps: Iterable[tuple[str, Status, Status]]) -> None:
@@ -124,12 +124,12 @@ class RdsStore:
 
     def relayed(self, ids: Sequence[str], at: int | None) -> None:
         with self._database.begin() as tx:
-            tx.execute(self._sql.relayed, {"ids": ids, "at": at})
+            tx.run(self._sql.relayed, {"ids": ids, "at": at})
 
     def note(self, attempts: Sequence[Attempt]) -> None:
         if attempts:
             with self._database.begin() as tx:
-                tx.execute(self._sql.note, [msgspec.structs.asdict(a) | {"cause": a.cause.value} for a in attempts])
+                tx.run_each(self._sql.note, [msgspec.structs.asdict(a) | {"cause": a.cause.value} for a in attempts])
 
     def delete(self, ids: Sequence[str]) -> int:
         return self.turn(lambda: self._delete(ids))
@@ -137,8 +137,8 @@ class RdsStore:
     def _delete(self, ids: Sequence[str]) -> int:
         gone = self.heads(ids)
         with self._database.begin() as tx:
-            tx.execute(self._sql.delete_attempts, {"ids": list(gone)})
-            tx.execute(self._sql.delete, {"ids": list(gone)})
+            tx.run(self._sql.delete_attempts, {"ids": list(gone)})
+            tx.run(self._sql.delete, {"ids": list(gone)})
             for head in gone.values():
                 tx.count(head.queue, str(int(head.status)), -1)
         return len(gone)
@@ -154,7 +154,8 @@ class RdsStore:
         return {i for (i,) in self._rows(self._sql.cancel_flags, {"ids": ids})}
 
     def attempts(self, task_id: str) -> list[Attempt]:
-        found = (row._asdict() for row in self._rows(self._sql.attempts, {"id": task_id}))
+        columns = self._database.tables.attempt.c.keys()
+        found = (dict(zip(columns, row, strict=True)) for row in self._rows(self._sql.attempts, {"id": task_id}))
         return [Attempt(**values | {"cause": Cause(values["cause"])}) for values in found]
 
     def children(self, task_id: str) -> list[Entry]:
@@ -180,14 +181,15 @@ class RdsStore:
         return [entry_of(row, Entry.__struct_fields__) for row in self._rows(self._sql.unheard_of, wanted)]
 
     def page(self, query: Query) -> Page:
-        found = self._rows(searching.page(query, self._database.tables.entry, self._database.dialect), None)
+        with self._database.read() as connection:
+            found = connection.execute(searching.page(query, self._database.tables.entry, self._database.dialect)).all()
         entries = tuple(entry_of(row, LISTED) for row in found[: query.limit])
         return Page(entries, query.cursor(entries[-1]) if len(found) > query.limit else None)
 
     def stats(self, owner: str | None) -> dict[str, dict[Status, int]]:
         statement = self._sql.counts if owner is None else self._sql.counts_of_owner
         found: defaultdict[str, dict[Status, int]] = defaultdict(dict)
-        for queue, status, n in self._rows(statement, {"owner": owner} if owner is not None else None):
+        for queue, status, n in self._rows(statement, {"owner": owner} if owner is not None else {}):
             if n:
                 found[queue][Status(int(status))] = int(n)
         return dict(found)
@@ -219,6 +221,5 @@ class RdsStore:
     def close(self) -> None:
         self._database.close()
 
-    def _rows(self, statement: sa.Executable, parameters: Mapping[str, Any] | None) -> Sequence[Any]:
-        with self._database.read() as connection:
-            return connection.execute(statement, parameters).all()
+    def _rows(self, statement: sa.Executable, parameters: Mapping[str, Any]) -> Sequence[Any]:
+        return self._database.rows(statement, parameters)

@@ -36,8 +36,6 @@ class Statements:
         # Where rows that exist would be counted as stored, they must fail instead.
         self.insert = self._dialect.insert_new(entry) if self._dialect.counts_new else sa.insert(entry)
         self.note = self._dialect.insert_new(self.attempt)
-        #: the columns to set are those of its parameters
-        self.change = sa.update(entry).where(e.id == sa.bindparam("of"))
         self.claim = (
             sa.update(entry)
             .where(among)
