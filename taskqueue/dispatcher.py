@@ -206,7 +206,7 @@ class QueueDispatcher(Enqueuer):
                 together.enter_context(SHIELD())
                 together.enter_context(database.join(connection) if connection is not None else database.begin())
             for queue in queues:
-                new = queue.enqueue(by_queue[queue], parent=parent, joined=connection is not None)
+                new = set(queue.enqueue(by_queue[queue], parent=parent, joined=connection is not None))
                 there |= _keyed(queue, [entry for entry, _ in by_queue[queue] if entry.id not in new])
         for queue in queues:
             if queue.broker.capabilities.immediate:

@@ -24,7 +24,7 @@ class Moves:
     def add(self, tx: Transaction, messages: Sequence[Message]) -> None:
         """New messages, at the end of their lanes or among the delayed."""
         base = self._reserve(tx, len(messages))
-        rows = [(m, self._row(m, base + n)) for n, m in enumerate(messages, start=1)]
+        rows = [(m, self.row(m, base + n)) for n, m in enumerate(messages, start=1)]
         now = [row for m, row in rows if m.delay <= 0]
         times = {delay: self._due(tx, delay) for delay in {m.delay for m in messages if m.delay > 0}}
         later = [row | times[m.delay] for m, row in rows if m.delay > 0]
@@ -79,7 +79,8 @@ class Moves:
         """The end of a lease of so many seconds from now."""
         return self._dialect.lease_now(tx.connection) + int(seconds * 1e6)
 
-    def _row(self, message: Message, number: int) -> dict[str, Any]:
+    def row(self, message: Message, number: int) -> dict[str, Any]:
+        """A message that waits under that number."""
         return {
             "queue": self._queue,
             "lane": 2 * message.priority + 1,

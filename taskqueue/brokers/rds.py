@@ -11,9 +11,10 @@ import os
 import socket
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import Self, TypeVar
+from typing import Any, Self, TypeVar
 
 import msgspec
+import sqlalchemy as sa
 
 from taskqueue.brokers.base import Capabilities, Depth, refuse_too_large
 from taskqueue.brokers.moves import Moves
@@ -66,6 +67,14 @@ class RdsQueueBroker:
         refuse_too_large(self.queue, messages, self.capabilities.max_body)
         if messages:
             self._step(lambda tx: self._moves.add(tx, messages))
+
+    def pushing(self, stored: sa.CTE) -> tuple[sa.CTE, sa.CTE]:
+        return self._sql.pushing(stored, self.database.dialect.new_id())
+
+    def pushed(self, message: Message) -> dict[str, Any]:
+        row = self._moves.row(message, 0)
+        del row["id"]
+        return row
 
     def pop(self, *, limit: int, lease: float) -> list[Delivery]:
         if self._short and not self.ready():

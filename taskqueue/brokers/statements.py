@@ -26,7 +26,7 @@ class Statements:
 
     def __init__(self, tables: Tables, dialect: Dialect) -> None:
         self._message, self._lease, self._delayed = tables.message, tables.lease, tables.delayed
-        self._worker = tables.worker
+        self._worker, self._tally = tables.worker, tables.tally
         self._dialect = dialect
         self._looking()
         self._pushing()
@@ -44,6 +44,16 @@ class Statements:
     def _pushing(self) -> None:
         self.push = sa.insert(self._message)
         self.push_delayed = sa.insert(self._delayed)
+
+    def pushing(self, stored: sa.CTE, number: sa.ColumnElement[int]) -> tuple[sa.CTE, sa.CTE]:
+        """A message and its count as parts of a larger statement, where `stored` has a row; `number` is its id."""
+        m, queue = self._message.c, bindparam("queue", type_=sa.String())
+        given = {name: bindparam(name, type_=m[name].type) for name in ("lane", "task_id", "alone", "body")}
+        row = sa.select(queue, number, *given.values()).select_from(stored)
+        message = sa.insert(self._message).from_select(["queue", "id", *given], row).cte("message")
+        count = sa.select(queue, sa.literal("waiting"), sa.literal(1)).select_from(stored)
+        counted = sa.insert(self._tally).from_select(["queue", "what", "delta"], count).cte("waiting")
+        return message, counted
 
     def _claiming(self) -> None:
         m, w = self._message.c, self._worker.c

@@ -58,6 +58,8 @@ class Dialect(abc.ABC):
     one_writer = False
     #: an INSERT may return what a DELETE of the same statement took out
     moves_in_one = False
+    #: a single statement may write to several tables, and is given up by the server as our transactions are
+    writes_at_once = False
     #: `insert_new` counts only the rows that it stored
     counts_new = True
     #: statements that define tables commit by themselves, so that an earlier init may have come half way
@@ -103,6 +105,10 @@ class Dialect(abc.ABC):
     def reserve_ids(self, transaction: Transaction, n: int) -> int:
         """The first of `n` consecutive message ids, larger than all before; none is ever given out twice."""
 
+    def new_id(self) -> sa.ColumnElement[int]:
+        """The same as a part of a statement, for one message; only where `writes_at_once`."""
+        raise NotImplementedError
+
     @abc.abstractmethod
     def ids_in(self, column: sa.ColumnElement[Any], bind: str) -> sa.ColumnElement[bool]:
         """`column` is one of the list that is passed as parameter `bind`: one statement whatever the length."""
@@ -121,6 +127,9 @@ class Dialect(abc.ABC):
     def text_of(self, column: sa.ColumnElement[Any]) -> sa.ColumnElement[str]:
         """A column of bytes that are UTF-8, as text."""
         return sa.cast(column, sa.Text)
+
+    def be_patient(self, connection: sa.Connection) -> None:  # noqa: B027  only servers give up on a statement
+        """What is read by this connection until it is given back may take long, as a search through a long log."""
 
     def create_reader(self) -> sa.Engine:
         """A new engine to look by: whoever looks creates nothing, whatever is there."""

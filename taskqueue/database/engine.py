@@ -83,8 +83,11 @@ class Database:
                 yield transaction
 
     @contextmanager
-    def read(self) -> Iterator[sa.Connection]:
-        """A connection to read by. Within a write transaction of this thread, that one's, which sees what it wrote."""
+    def read(self, *, patient: bool = False) -> Iterator[sa.Connection]:
+        """A connection to read by. Within a write transaction of this thread, that one's, which sees what it wrote.
+
+        `patient`: for what may take longer than a write may wait.
+        """
         process, thread = self._process, threading.get_ident()
         present = process.joined.get(thread)
         if outer := process.open.get(thread):
@@ -94,6 +97,8 @@ class Database:
                 yield present
         else:
             with SHIELD(), self._connection(self._prepared()) as connection:
+                if patient:
+                    self.dialect.be_patient(connection)
                 yield connection
 
     def rows(self, statement: sa.Executable, values: Values) -> Sequence[Row]:
@@ -103,6 +108,17 @@ class Database:
             with self.read() as theirs:
                 return theirs.execute(statement, values).all()
         with self.read() as connection:
+            return self._direct.rows(connection, statement, values)
+
+    @property
+    def in_transaction(self) -> bool:
+        """Whether this thread has one open, or has joined an application's."""
+        thread = threading.get_ident()
+        return thread in self._process.open or thread in self._process.joined
+
+    def alone(self, statement: sa.Executable, values: Values) -> Sequence[Row]:
+        """A write that is one statement and a transaction of its own; what it returns. Not inside of another one."""
+        with SHIELD(), self._connection(self._prepared()) as connection:
             return self._direct.rows(connection, statement, values)
 
     @contextmanager
@@ -127,8 +143,7 @@ class Database:
 
     def turn(self, step: Callable[[], T]) -> T:
         """Run `step`, which calls `begin()`; again from its start if another writer was in the way (R12)."""
-        process, thread = self._process, threading.get_ident()
-        if thread in process.open or thread in process.joined:
+        if self.in_transaction:
             return step()  # The whole of it is not ours to repeat.
         deadline = time.monotonic() + self.timeout
         while True:
@@ -152,6 +167,7 @@ class Database:
     def look(self) -> Iterator[sa.Connection]:
         """A connection to look at what there is, our tables or none: nothing is created and nothing checked."""
         with SHIELD(), self._failures.translated(), self.dialect.reader() as connection:
+            self.dialect.be_patient(connection)
             yield connection
 
     def warm(self) -> None:

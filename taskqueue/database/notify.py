@@ -44,7 +44,8 @@ class NotifyWakeup(Wakeup):
         # The whole name may be longer than a channel's can be.
         self.channel = f"taskqueue_{hashlib.sha256(tables.encode()).hexdigest()[:16]}"
         self._connect = connect
-        self._notify = sa.select(sa.func.pg_notify(self.channel, sa.bindparam("queue")))
+        self.notification = sa.func.pg_notify(self.channel, sa.bindparam("told"))
+        self._notify = sa.select(self.notification)
         self._notified: dict[str, float] = {}
         self._lock = threading.Lock()
         self._listener: Listener | None = None
@@ -58,13 +59,16 @@ class NotifyWakeup(Wakeup):
 
     def _tell(self, transaction: Transaction, queue: str) -> None:
         if not transaction.joined:
-            if time.monotonic() - self._notified.get(queue, -1.0) < BURST:
+            if not self.is_due(queue):
                 return
             # Only what is committed speaks for others.
-            transaction.after_commit(lambda: self._note(queue))
-        transaction.rows(self._notify, {"queue": queue})
+            transaction.after_commit(lambda: self.told(queue))
+        transaction.rows(self._notify, {"told": queue})
 
-    def _note(self, queue: str) -> None:
+    def is_due(self, queue: str) -> bool:
+        return time.monotonic() - self._notified.get(queue, -1.0) >= BURST
+
+    def told(self, queue: str) -> None:
         self._notified[queue] = time.monotonic()
 
     @contextmanager

@@ -21,7 +21,7 @@ from taskqueue.database.pooler import WHAT, is_shared
 from taskqueue.database.postgresql_arrays import array, update_each
 from taskqueue.database.postgresql_errors import diagnose, is_replica
 from taskqueue.database.schema import Tables
-from taskqueue.database.server import ServerDialect
+from taskqueue.database.server import BLOCK, ServerDialect
 from taskqueue.database.transaction import Transaction
 from taskqueue.database.wakeup import PolledWakeup, Wakeup
 from taskqueue.errors import ConfigurationError
@@ -59,6 +59,7 @@ class PostgresqlDialect(ServerDialect):
         listens = options.get("listen", True)
         # A pooler gives each transaction any session: then statements are not prepared, and settings not kept.
         self._pooled = bool(self._direct) or not listens
+        self.writes_at_once = not self._pooled
         self._examined = False
         self.wakeup: Wakeup = PolledWakeup()
         if listens:
@@ -101,7 +102,7 @@ class PostgresqlDialect(ServerDialect):
             self._examined = True
         if not self._pooled:
             with raw.cursor() as cursor:
-                cursor.execute(f"SET statement_timeout = {PATIENCE * 1000:.0f}".encode())
+                cursor.execute(self._limits("SET", self.timeout).encode())
             if not raw.autocommit:
                 raw.commit()
 
@@ -145,10 +146,19 @@ class PostgresqlDialect(ServerDialect):
 
     def begin(self, connection: sa.Connection, *, timeout: float) -> None:
         connection.begin()
-        milliseconds = int(timeout * 1000)
-        limits = f"SET LOCAL lock_timeout = {milliseconds}; SET LOCAL statement_timeout = {milliseconds}"
+        begin = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"
+        if self._pooled or timeout != self.timeout:
+            begin += f"; {self._limits('SET LOCAL', timeout)}"
         # Several in one text travel as one.
-        connection.exec_driver_sql(f"BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; {limits}")
+        connection.exec_driver_sql(begin)
+
+    def _limits(self, keyword: str, timeout: float) -> str:
+        milliseconds = _milliseconds(timeout)
+        return f"{keyword} lock_timeout = {milliseconds}; {keyword} statement_timeout = {milliseconds}"
+
+    def be_patient(self, connection: sa.Connection) -> None:
+        connection.begin()
+        connection.exec_driver_sql(f"BEGIN; SET LOCAL statement_timeout = {_milliseconds(PATIENCE)}")
 
     def prepare(self, transaction: Transaction, *, timeout: float) -> None:
         execute = transaction.connection.exec_driver_sql
@@ -178,6 +188,9 @@ class PostgresqlDialect(ServerDialect):
     def next_block(self, transaction: Transaction) -> int:
         ((block,),) = transaction.rows(self._reserve, {})
         return int(block)
+
+    def new_id(self) -> sa.ColumnElement[int]:
+        return self._sequence.next_value() * BLOCK
 
     def ids_in(self, column: sa.ColumnElement[Any], bind: str) -> sa.ColumnElement[bool]:
         return column == sa.any_(array(bind, column.type))

@@ -14,8 +14,10 @@ import os
 import stat
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
-from typing import Protocol
+from typing import Any, Protocol
 from urllib.parse import quote
+
+import sqlalchemy as sa
 
 from taskqueue.database.sidefile import share_like
 from taskqueue.database.transaction import Transaction
@@ -55,6 +57,16 @@ class Wakeup(abc.ABC):
     def announce(self, transaction: Transaction, queue: str, n: int = 1) -> None:
         """Ring once this transaction is committed."""
         transaction.after_commit(lambda: self.ring(queue, n))
+
+    #: what wakes those who listen to the queue `told`, as a part of a statement
+    notification: sa.ColumnElement[Any] | None = None
+
+    def is_due(self, queue: str) -> bool:
+        """Whether such a part is wanted now."""
+        return False
+
+    def told(self, queue: str) -> None:  # noqa: B027  most have no such thing
+        """Note that such a part was committed."""
 
 
 class FifoWakeup(Wakeup):

@@ -21,6 +21,7 @@ from taskqueue.errors import (
 )
 from taskqueue.ids import is_id, new_id
 from taskqueue.message import Delivery, Message
+from taskqueue.queue.at_once import AtOnce
 from taskqueue.queue.values import Limits, Parent
 from taskqueue.report import Report
 from taskqueue.status import Status
@@ -45,6 +46,7 @@ class Intake:
         self.limits = limits
         self.database = database
         self.clock = clock
+        self._at_once = AtOnce.of(database, task_log, broker, self.name)
         self._look_for_lost_at = 0.0
 
     def enqueue(
@@ -52,9 +54,17 @@ class Intake:
     ) -> list[str]:
         """Store entries and messages, all or none; the ids that were new. See `Queue.enqueue`."""
         self._refuse_too_large(batch)
+        if self._at_once is not None and parent is None and len(batch) == 1 and self._at_once.takes(*batch[0]):
+            return self._enqueue_one(self._at_once, *batch[0])
         if self.database is not None:
             return self.database.turn(lambda: self._enqueue_together(batch, parent))
         return self._enqueue_through_outbox(batch, parent, joined=joined)
+
+    def _enqueue_one(self, at_once: AtOnce, entry: Entry, message: Message) -> list[str]:
+        assert self.database is not None
+        self._refuse_when_full(1)
+        relayed = replace(entry, relayed_at=self.clock.micros())
+        return self.database.turn(lambda: at_once.enqueue(relayed, message))
 
     def _enqueue_together(self, batch: Sequence[tuple[Entry, Message]], parent: Parent | None) -> list[str]:
         assert self.database is not None

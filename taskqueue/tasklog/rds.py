@@ -21,7 +21,7 @@ from taskqueue.tasklog.base import LogCapabilities
 from taskqueue.tasklog.entry import Attempt, Cause, Entry, Page
 from taskqueue.tasklog.query import Query
 from taskqueue.tasklog.rows import STATUSES, as_row, entry_of, head_of, plain
-from taskqueue.tasklog.statements import LISTED, Statements
+from taskqueue.tasklog.statements import LISTED, NEW, Statements, adding
 from taskqueue.tasklog.store import Change, Head
 from taskqueue.tasklog.stored import StoredTaskLog
 
@@ -47,6 +47,12 @@ class RdsTaskLogBroker(StoredTaskLog):
 
     def initialize(self) -> None:
         self._database.initialize()
+
+    def adding(self, columns: tuple[str, ...]) -> tuple[sa.CTE, sa.CTE]:
+        return adding(self._database.tables, self._database.dialect, columns)
+
+    def added(self, entry: Entry) -> dict[str, Any]:
+        return {NEW + name: value for name, value in as_row(entry).items() if value is not None}
 
 
 class RdsStore:
@@ -181,7 +187,7 @@ class RdsStore:
         return [entry_of(row, Entry.__struct_fields__) for row in self._rows(self._sql.unheard_of, wanted)]
 
     def page(self, query: Query) -> Page:
-        with self._database.read() as connection:
+        with self._database.read(patient=True) as connection:
             found = connection.execute(searching.page(query, self._database.tables.entry, self._database.dialect)).all()
         entries = tuple(entry_of(row, LISTED) for row in found[: query.limit])
         return Page(entries, query.cursor(entries[-1]) if len(found) > query.limit else None)
@@ -189,7 +195,9 @@ class RdsStore:
     def stats(self, owner: str | None) -> dict[str, dict[Status, int]]:
         statement = self._sql.counts if owner is None else self._sql.counts_of_owner
         found: defaultdict[str, dict[Status, int]] = defaultdict(dict)
-        for queue, status, n in self._rows(statement, {"owner": owner} if owner is not None else {}):
+        with self._database.read(patient=True) as connection:
+            counted = connection.execute(statement, {"owner": owner} if owner is not None else None).all()
+        for queue, status, n in counted:
             if n:
                 found[queue][Status(int(status))] = int(n)
         return dict(found)

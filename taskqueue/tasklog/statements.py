@@ -12,6 +12,8 @@ from taskqueue.status import HELD, OPEN, Status
 from taskqueue.tasklog.entry import Entry
 from taskqueue.tasklog.store import Head
 
+#: begins the names of a new entry's values
+NEW = "new_"
 LISTED = tuple(field for field in Entry.__struct_fields__ if field != "payload")
 
 
@@ -132,3 +134,13 @@ class Statements:
         self.lively_children = sa.select(e.id).where(self._among(e.parent_id), is_lively)
         self.parents_among_children = sa.select(e.id).where(below, e.has_children == 1)
         self.children = sa.select(*self.listed).where(below).order_by(e.created_at, e.id)
+
+
+def adding(tables: Tables, dialect: Dialect, named: tuple[str, ...]) -> tuple[sa.CTE, sa.CTE]:
+    """An entry and its count as parts of a larger statement; `named` are the values that are given, NEW before each."""
+    values: dict[str, Any] = {name.removeprefix(NEW): sa.bindparam(name) for name in named}
+    stored = dialect.insert_new(tables.entry).values(values).returning(tables.entry.c.id).cte("stored")
+    what = sa.cast(sa.bindparam(f"{NEW}status", type_=sa.Integer()), sa.String)
+    row = sa.select(sa.bindparam(f"{NEW}queue", type_=sa.String()), what, sa.literal(1)).select_from(stored)
+    counted = sa.insert(tables.tally).from_select(["queue", "what", "delta"], row).cte("counted")
+    return stored, counted

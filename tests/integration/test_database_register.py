@@ -18,6 +18,7 @@ from taskqueue.message import Message
 from taskqueue.status import Status
 from taskqueue.tasklog.rds import RdsTaskLogBroker
 from tests.support.clock import FakeClock
+from tests.support.statements import asked
 from tests.support.task_logs import Story
 
 
@@ -188,11 +189,8 @@ def test_counting_reads_counts_and_neither_messages_nor_entries(database, clock)
     story.run(story.add())
     story.run(story.add(queue="news"), Status.FAILED, queue="news")
     story.add()
-    read: list[str] = []
-    with database.read() as connection:
-        engine = connection.engine
-    sa.event.listen(engine, "before_cursor_execute", lambda _c, _cursor, text, *_: read.append(text))
-    depth, stats = broker.depth(), log.stats()
+    with asked() as read:
+        depth, stats = broker.depth(), log.stats()
     assert (depth.waiting, depth.delayed, depth.leased) == (1, 1, 1)
     counted = {queue: {status: n for status, n in found.items() if n} for queue, found in stats.items()}
     assert counted == {"mail": {Status.COMPLETED: 1, Status.ENQUEUED: 1}, "news": {Status.FAILED: 1}}

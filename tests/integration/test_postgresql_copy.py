@@ -13,6 +13,7 @@ from taskqueue.errors import BrokerUnavailable
 from taskqueue.ids import new_id
 from taskqueue.tasklog.entry import Entry
 from taskqueue.tasklog.rds import RdsTaskLogBroker
+from tests.support.statements import asked
 
 MANY = WORTH_A_COPY * 4
 ODD = ["a\tb", "line\nbreak", "back\\slash", "\\N", "\\.", "", "Größe", "'quoted\"", "\N{PILE OF POO}", "x" * 200]
@@ -43,15 +44,6 @@ def entries(n: int = MANY) -> list[Entry]:
     ]
 
 
-def statements(database: Database) -> list[str]:
-    """What the database is asked from now on."""
-    seen: list[str] = []
-    engine = database._process._engine
-    assert engine is not None
-    sa.event.listen(engine, "before_cursor_execute", lambda *said: seen.append(said[2]))
-    return seen
-
-
 def test_odd_texts_and_bytes_come_back_as_they_went_in(log) -> None:
     given = entries()
     assert log.add(given) == [entry.id for entry in given]
@@ -61,11 +53,11 @@ def test_odd_texts_and_bytes_come_back_as_they_went_in(log) -> None:
         assert (found.label, found.payload, found.created_at) == (entry.label, entry.payload, entry.created_at)
 
 
-def test_many_are_copied_and_few_are_inserted(log, database) -> None:
-    seen = statements(database)
-    log.add(entries())
-    assert not [said for said in seen if said.startswith("INSERT INTO taskqueue_entry")]
-    log.add(entries(2))
+def test_many_are_copied_and_few_are_inserted(log) -> None:
+    with asked() as seen:
+        log.add(entries())
+        assert not [said for said in seen if said.startswith("INSERT INTO taskqueue_entry")]
+        log.add(entries(2))
     assert [said for said in seen if said.startswith("INSERT INTO taskqueue_entry")]
 
 

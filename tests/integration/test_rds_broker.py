@@ -18,6 +18,7 @@ from taskqueue.database.engine import Database
 from taskqueue.errors import BrokerUnavailable, ConfigurationError, Deposed, TaskQueueError
 from taskqueue.message import Message
 from taskqueue.plugins import Store
+from tests.support.statements import asked
 
 
 @pytest.fixture
@@ -107,20 +108,18 @@ def test_who_held_messages_of_several_queues_is_suspected_in_all(broker: RdsQueu
 
 def test_many_messages_take_no_more_statements_than_one(broker: RdsQueueBroker, database: Database) -> None:
     def statements(count: int) -> int:
-        seen: list[str] = []
-        sa.event.listen(sa.Engine, "before_cursor_execute", listener := lambda *told: seen.append(told[2]))
-        push(broker, count)
-        push(broker, count, delay=1e-6)
-        held = broker.pop(limit=2 * count, lease=60)
-        assert len(held) == 2 * count
-        broker.extend(held, lease=60)
-        broker.release(held)
-        broker.release(broker.pop(limit=2 * count, lease=60), delay=60)
-        sa.event.remove(sa.Engine, "before_cursor_execute", listener)
+        with asked() as seen:
+            push(broker, count)
+            push(broker, count, delay=1e-6)
+            held = broker.pop(limit=2 * count, lease=60)
+            assert len(held) == 2 * count
+            broker.extend(held, lease=60)
+            broker.release(held)
+            broker.release(broker.pop(limit=2 * count, lease=60), delay=60)
         return len(seen)
 
     statements(1)  # the first one knows less of the queue's state
-    assert statements(1) == statements(50)
+    assert 10 < statements(1) == statements(50)
 
 
 def test_due_messages_are_moved_in_bounded_steps(broker: RdsQueueBroker, monkeypatch: pytest.MonkeyPatch) -> None:
