@@ -34,10 +34,9 @@ class Moves:
             tx.run_each(self._sql.push_delayed, later)
         self._moved(tx, waiting=len(now), delayed=len(later))
 
-    def promote(self, tx: Transaction, *, limit: int) -> None:
-        """Up to `limit` due messages join the end of their lanes, under new ids (R9)."""
-        given = {"queue": self._queue, "now": self._dialect.due_now(tx.connection), "limit": limit}
-        due = tx.rows(self._sql.due, given)
+    def promote(self, tx: Transaction, *, now: int, limit: int) -> None:
+        """Up to `limit` messages that are due by then join the end of their lanes, under new ids (R9)."""
+        due = tx.rows(self._sql.due, {"queue": self._queue, "now": now, "limit": limit})
         if not due:
             return
         these = self._sql.these(self._queue, due) | {"base": self._reserve(tx, len(due))}
@@ -45,14 +44,14 @@ class Moves:
             tx.run(statement, these)
         self._moved(tx, delayed=-len(due), waiting=len(due))
 
-    def lease(self, tx: Transaction, *, owner: str, limit: int, seconds: float) -> list[Delivery]:
+    def lease(self, tx: Transaction, *, owner: str, limit: int, until: int) -> list[Delivery]:
         """The first `limit` in order to this owner; what must be alone, alone."""
         found = tx.rows(self._sql.scan, {"queue": self._queue, "limit": limit})
         if not found:
             return []
         before_alone = next((place for place, row in enumerate(found) if row[3]), len(found))
         taken = found[: before_alone or 1]
-        these = self._sql.these(self._queue, taken) | {"owner": owner, "until": self.until(tx, seconds)}
+        these = self._sql.these(self._queue, taken) | {"owner": owner, "until": until}
         for statement in self._sql.lease:
             tx.run(statement, these)
         self._moved(tx, waiting=-len(taken), leased=len(taken))
@@ -74,10 +73,6 @@ class Moves:
         """Ended leases whose messages are done with."""
         tx.run(self._sql.end, {"ids": leases})
         self._moved(tx, leased=-len(leases))
-
-    def until(self, tx: Transaction, seconds: float) -> int:
-        """The end of a lease of so many seconds from now."""
-        return self._dialect.lease_now(tx.connection) + int(seconds * 1e6)
 
     def row(self, message: Message, number: int) -> dict[str, Any]:
         """A message that waits under that number."""

@@ -77,13 +77,14 @@ class RdsQueueBroker:
         return row
 
     def pop(self, *, limit: int, lease: float) -> list[Delivery]:
-        if self._short and not self.ready():
+        if self._short and not self.database.in_transaction and not self.ready():
             return []  # an idle worker takes no lock that writers need
 
         def claim(tx: Transaction) -> list[Delivery]:
             self._require_alive(tx)
-            self._moves.promote(tx, limit=max(limit, PROMOTED))
-            return self._moves.lease(tx, owner=self.owner, limit=limit, seconds=lease)
+            now, due_now = self.database.dialect.clocks(tx.connection)
+            self._moves.promote(tx, now=due_now, limit=max(limit, PROMOTED))
+            return self._moves.lease(tx, owner=self.owner, limit=limit, until=now + int(lease * 1e6))
 
         taken = self._step(claim)
         self._short = len(taken) < limit
@@ -126,7 +127,8 @@ class RdsQueueBroker:
 
     def extend(self, deliveries: Sequence[Delivery], *, lease: float) -> set[str]:
         def renew(tx: Transaction, ours: Sequence[int]) -> None:
-            tx.run(self._sql.extend, {"ids": ours, "until": self._moves.until(tx, lease)})
+            until = self.database.dialect.lease_now(tx.connection) + int(lease * 1e6)
+            tx.run(self._sql.extend, {"ids": ours, "until": until})
 
         return self._with_ours(deliveries, renew)
 

@@ -101,6 +101,10 @@ class Dialect(abc.ABC):
         """The clock that delays are judged by (P20): microseconds from some fixed point. The same, if there is one."""
         return self.lease_now(connection)
 
+    def clocks(self, connection: sa.Connection) -> tuple[int, int]:
+        """Both, that of leases first."""
+        return self.lease_now(connection), self.due_now(connection)
+
     @abc.abstractmethod
     def reserve_ids(self, transaction: Transaction, n: int) -> int:
         """The first of `n` consecutive message ids, larger than all before; none is ever given out twice."""

@@ -68,8 +68,6 @@ class PostgresqlDialect(ServerDialect):
         self._sequence = sa.Sequence(f"{tables.prefix}message_id", schema=schema)
         self._reserve = sa.select(self._sequence.next_value())
         self._updates = cache(update_each)
-        micros = sa.func.floor(sa.func.extract("epoch", sa.func.clock_timestamp()) * 1_000_000)
-        self._now = sa.select(sa.cast(micros, sa.BigInteger))
 
     # Connections
 
@@ -182,7 +180,7 @@ class PostgresqlDialect(ServerDialect):
     # Clocks and statements
 
     def lease_now(self, connection: sa.Connection) -> int:
-        now: int = connection.execute(self._now).scalar_one()
+        now: int = connection.exec_driver_sql(_NOW).scalar_one()
         return now
 
     def next_block(self, transaction: Transaction) -> int:
@@ -233,6 +231,9 @@ class PostgresqlDialect(ServerDialect):
 
     def _channel(self) -> str:
         return f"{self.tables.prefix}{self.tables.metadata.schema or ''}"
+
+
+_NOW = "SELECT floor(extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
 
 
 def _milliseconds(seconds: float) -> int:

@@ -102,6 +102,10 @@ class ServerDialect(Dialect):
     def ends_session(self, error: BaseException) -> bool:
         return self.is_replica(error)
 
+    def clocks(self, connection: sa.Connection) -> tuple[int, int]:
+        now = self.lease_now(connection)
+        return now, now
+
     def enter(self, connection: sa.Connection) -> None:
         if self.commits_by_itself(connection.connection.driver_connection):
             raise ConfigurationError(
