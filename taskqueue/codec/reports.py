@@ -17,6 +17,8 @@ _decoder = msgspec.json.Decoder(Report)
 
 def encode_report(report: Report) -> bytes:
     """The report's stored form. EncodingError names the place in it that cannot be stored."""
+    if type(report) is Report and _is_plain(report):
+        return _encoder.encode(report)
     _checked(report, Report, "it", "a Report")
     try:
         return _encoder.encode(_packed_report(report, "", 0))
@@ -36,6 +38,13 @@ def decode_report(body: bytes) -> Report:
 def result_of(report: Report, name: str, registry: Registry) -> Any:
     """What the task of that name returned, as the annotation of its result means it where the task is known here."""
     return registry.get(name).revive(report.data) if name in registry else report.data
+
+
+def _is_plain(report: Report) -> bool:
+    """Whether it is its own stored form, as most are."""
+    text, data = report.message, report.data
+    named = type(report.kind) is Kind and type(text) is str and report.children == ()
+    return named and values.is_plain(text) and values.is_plain(data)
 
 
 def _packed_report(report: Report, path: str, depth: int) -> Report:

@@ -13,11 +13,8 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import sys
 import threading
 import weakref
-from collections.abc import Iterator
-from contextlib import contextmanager
 from types import FrameType
 
 from taskqueue.errors import TaskInterrupt
@@ -30,7 +27,7 @@ SIGNAL = getattr(signal, "SIGURG", None)
 
 
 class Interrupter:
-    """Raises into the task that the main thread runs."""
+    """Raises into the task that the main thread runs: `with interrupter as run:` stands round its code."""
 
     def __init__(self) -> None:
         self._run = 0
@@ -45,21 +42,22 @@ class Interrupter:
             signal.signal(SIGNAL, self._handle)
             _installed.add(self)
 
-    @contextmanager
-    def task(self) -> Iterator[int]:
-        """The task's own code runs inside; yields the run's number."""
+    # A class' own `with`, and no generator, which takes three times as long.
+
+    def __enter__(self) -> int:
+        """The task's own code runs inside of the block; the run's number."""
         self._run += 1
-        self._wanted = None
-        try:
-            self._running = True
-            yield self._run
-        finally:
-            self._running = False
-            self._coroutine = None
-            if self._forked:
-                end_child(sys.exc_info()[1])
-            if (reason := self.reason) is not None:
-                SHIELD.drop(reason)
+        self._wanted = self._coroutine = None
+        self._running = True
+        return self._run
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        self._running = False
+        self._coroutine = None
+        if self._forked:
+            end_child(error)
+        if (reason := self.reason) is not None:
+            SHIELD.drop(reason)
 
     def on_loop(self, loop: asyncio.AbstractEventLoop, task: asyncio.Task[object]) -> None:
         """The present run is this coroutine: cancel it rather than raise."""

@@ -86,7 +86,7 @@ class Runner:
             log.exception("what tasks left on the event loop did not end well")
 
     def _call(self, work: Work, task: DecodedTask) -> Any:
-        with HOOKS.around(task.definition.around), self._interrupter.task() as work.run:
+        with HOOKS.around(task.definition.around), self._interrupter as work.run:
             value = task.invoke()
             return self._coroutines.run(value) if inspect.iscoroutine(value) else value
 
@@ -96,7 +96,7 @@ class Runner:
         if outcome.status is Status.FAILED:
             log.warning("task failed: %s", report.message, extra=_facts(work))
             HOOKS.failed(report, None)
-        else:
+        elif log.isEnabledFor(logging.DEBUG):
             log.debug("task completed", extra=_facts(work))
         return outcome
 

@@ -83,7 +83,7 @@ for n in range(times):
     deadline = time.monotonic() + 10
     begin, over = (some_line if n % 2 or not inside else some_time)(interrupter.run + 1)
     try:
-        with interrupter.task() as run:
+        with interrupter as run:
             begin()
             while steps != end and time.monotonic() < deadline:
                 steps += 1

@@ -27,26 +27,26 @@ def test_a_blocking_call_is_interrupted(interrupter):
     def later(run: int) -> None:
         threading.Timer(0.05, interrupter.interrupt, (run, TaskTimeout("over"))).start()
 
-    with pytest.raises(TaskTimeout, match="over"), interrupter.task() as run:
+    with pytest.raises(TaskTimeout, match="over"), interrupter as run:
         later(run)
         threading.Event().wait(30)
 
 
 def test_between_tasks_nothing_is_raised(interrupter):
-    with interrupter.task() as run:
+    with interrupter as run:
         pass
     interrupt_from_another_thread(interrupter, run, TaskTimeout("late"))
 
 
 def test_the_next_run_is_not_meant(interrupter):
-    with interrupter.task() as run:
+    with interrupter as run:
         pass
-    with interrupter.task():
+    with interrupter:
         interrupt_from_another_thread(interrupter, run, TaskTimeout("late"))
 
 
 def test_a_run_is_interrupted_once(interrupter):
-    with pytest.raises(LeaseLost), interrupter.task() as run:
+    with pytest.raises(LeaseLost), interrupter as run:
         try:
             interrupt_from_another_thread(interrupter, run, LeaseLost("first"))
             threading.Event().wait(5)

@@ -33,7 +33,7 @@ def interrupt(interrupter: Interrupter, reason: BaseException) -> None:
 
 def test_an_interrupt_waits_for_the_end_of_the_outermost_step(interrupter):
     done = []
-    with pytest.raises(TaskTimeout, match="over"), interrupter.task():
+    with pytest.raises(TaskTimeout, match="over"), interrupter:
         with SHIELD():
             with SHIELD():
                 interrupt(interrupter, TaskTimeout("over"))
@@ -44,7 +44,7 @@ def test_an_interrupt_waits_for_the_end_of_the_outermost_step(interrupter):
 
 
 def test_outside_of_a_step_it_is_raised_at_once(interrupter):
-    with pytest.raises(TaskTimeout), interrupter.task():
+    with pytest.raises(TaskTimeout), interrupter:
         with SHIELD():
             pass
         interrupt(interrupter, TaskTimeout("over"))
@@ -52,7 +52,7 @@ def test_outside_of_a_step_it_is_raised_at_once(interrupter):
 
 
 def test_a_step_that_fails_is_the_cause_of_the_interrupt_that_waited(interrupter):
-    with pytest.raises(LeaseLost) as raised, interrupter.task(), SHIELD():
+    with pytest.raises(LeaseLost) as raised, interrupter, SHIELD():
         interrupt(interrupter, LeaseLost("gone"))
         raise ValueError("the step's own")
     assert repr(raised.value.__cause__) == 'ValueError("the step\'s own")'
@@ -60,21 +60,21 @@ def test_a_step_that_fails_is_the_cause_of_the_interrupt_that_waited(interrupter
 
 def test_what_waits_at_the_end_of_the_task_is_dropped(interrupter):
     left_open = SHIELD()
-    with interrupter.task():
+    with interrupter:
         left_open.__enter__()
         interrupt(interrupter, TaskTimeout("over"))
         assert isinstance(SHIELD.pending, TaskTimeout)
     left_open.__exit__(None, None, None)
-    with interrupter.task(), SHIELD():
+    with interrupter, SHIELD():
         pass
 
 
 def test_a_task_that_runs_inside_of_another_drops_nothing_of_it(interrupter):
     done = []
-    with pytest.raises(TaskTimeout), interrupter.task():
+    with pytest.raises(TaskTimeout), interrupter:
         with SHIELD():
             interrupt(interrupter, TaskTimeout("over"))
-            with Interrupter().task():
+            with Interrupter():
                 done.append("within")
         pytest.fail("not raised")
     assert done == ["within"]
