@@ -253,8 +253,8 @@ _LEAVES: dict[type, Callable[[Any], Any]] = {
 }
 #: of these the value itself may be its JSON form; whether it is
 _PLAIN: dict[type, Callable[[Any], bool]] = {
-    bool: lambda value: True,
-    type(None): lambda value: True,
+    bool: lambda _value: True,
+    type(None): lambda _value: True,
     str: str.isascii,
     int: lambda value: -_MAX_PLAIN <= value <= _MAX_PLAIN,
     float: math.isfinite,
