@@ -12,7 +12,7 @@ from taskqueue.tasklog.store import Change, EntryStore, Head
 
 
 def claim(
-    store: EntryStore, deliveries: Sequence[Delivery], *, worker: str, due: int | None = None
+    store: EntryStore, deliveries: Sequence[Delivery], *, worker: str, incarnation: str, due: int | None = None
 ) -> dict[str, Claim | Refusal]:
     """Claim the entry of each delivery for `worker`, or say why not (see `TaskLogBroker.claim`)."""
     ids = list(dict.fromkeys(delivery.id for delivery in deliveries))
@@ -20,7 +20,7 @@ def claim(
     answers = {i: _answer(heads.get(i)) for i in ids}
     if due is not None:
         _refuse_hints(store, heads, answers, due)
-    store.claim([heads[i] for i in ids if type(answers[i]) is Claim], worker=worker)
+    store.claim([heads[i] for i in ids if type(answers[i]) is Claim], worker=worker, incarnation=incarnation)
     return answers
 
 

@@ -100,11 +100,12 @@ class RdsStore:
         with self._database.begin() as tx:
             return {row[0]: head_of(row) for row in tx.execute(self._sql.heads, {"ids": sorted(set(ids))}).all()}
 
-    def claim(self, heads: Sequence[Head], *, worker: str) -> None:
+    def claim(self, heads: Sequence[Head], *, worker: str, incarnation: str) -> None:
         if not heads:
             return
         with self._database.begin() as tx:
-            tx.execute(self._sql.claim, {"ids": [head.id for head in heads], "by": worker})
+            given = {"ids": [head.id for head in heads], "by": worker, "life": incarnation}
+            tx.execute(self._sql.claim, given)
             self._count((head.queue, head.status, Status.DEQUEUED) for head in heads)
 
     def change(self, changes: Sequence[Change]) -> None:
@@ -202,9 +203,8 @@ class RdsStore:
         wanted = {"parent": parent_id, "statuses": [int(s) for s in statuses], "limit": limit}
         return [i for (i,) in self._rows(self._sql.child_ids, wanted)]
 
-    def child_reports(self, parent_id: str, status: Status) -> list[tuple[str, bytes | None]]:
-        found = self._rows(self._sql.child_reports, {"parent": parent_id, "status": int(status)})
-        return [(i, report) for i, report in found]
+    def awaits_message(self, parents: Sequence[str], *, after: int) -> bool:
+        return bool(self._rows(self._sql.awaits_message, {"ids": parents, "after": after}))
 
     def lively_children(self, parents: Sequence[str]) -> list[str]:
         return [i for (i,) in self._rows(self._sql.lively_children, {"ids": parents})]

@@ -45,6 +45,7 @@ class Statements:
                 status=int(Status.DEQUEUED),
                 fence=e.fence + 1,
                 worker=sa.bindparam("by"),
+                incarnation=sa.bindparam("life"),
                 started_at=sa.null(),
                 progress=sa.null(),
             )
@@ -122,14 +123,17 @@ class Statements:
         self.with_open_children = sa.select(parent.id).where(
             self._among(parent.id), sa.exists().where(child.parent_id == parent.id, is_open)
         )
-        self.child_counts = sa.select(e.status, sa.func.count()).where(below).group_by(e.status)
+        ended_as = sa.func.coalesce(e.archived_from, e.status)
+        self.child_counts = sa.select(ended_as, sa.func.count()).where(below).group_by(ended_as)
         self.child_ids = (
             sa.select(e.id)
-            .where(below, e.status.in_(sa.bindparam("statuses", expanding=True)))
+            .where(below, ended_as.in_(sa.bindparam("statuses", expanding=True)))
             .order_by(e.id)
             .limit(sa.bindparam("limit"))
         )
-        self.child_reports = sa.select(e.id, e.report).where(below, e.status == sa.bindparam("status")).order_by(e.id)
+        self.awaits_message = (
+            sa.select(e.id).where(self._among(e.parent_id), e.due_at >= sa.bindparam("after")).limit(1)
+        )
         is_lively = sa.or_(e.status.in_([int(status) for status in OPEN]), e.has_children == 1)
         self.lively_children = sa.select(e.id).where(self._among(e.parent_id), is_lively)
         self.parents_among_children = sa.select(e.id).where(below, e.has_children == 1)

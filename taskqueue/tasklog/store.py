@@ -34,6 +34,7 @@ class Head(msgspec.Struct, frozen=True):
     cancel_requested: bool
     alone: bool
     worker: str | None
+    incarnation: str | None
     started_at: int | None
     finished_at: int | None
     relayed_at: int | None
@@ -67,8 +68,8 @@ class EntryStore(Protocol):
     def heads(self, ids: Iterable[str]) -> dict[str, Head]:
         """Heads of those that exist, locked for the rest of the turn in ascending order of id (R12)."""
 
-    def claim(self, heads: Sequence[Head], *, worker: str) -> None:
-        """All of these become dequeued by `worker`, with the next fence."""
+    def claim(self, heads: Sequence[Head], *, worker: str, incarnation: str) -> None:
+        """All of these become dequeued by `worker` in this life of it, with the next fence."""
 
     def change(self, changes: Sequence[Change]) -> None:
         """Write these, and count the steps from status to status."""
@@ -119,13 +120,13 @@ class EntryStore(Protocol):
         """Those that have a child which has not ended."""
 
     def child_counts(self, parent_id: str) -> dict[Status, int]:
-        """How many children stand where."""
+        """How many children stand where. One that was put away counts as what it was."""
 
     def child_ids(self, parent_id: str, statuses: Sequence[Status], limit: int) -> list[str]:
-        """Ids of children in these statuses, ascending."""
+        """Ids of children in these statuses, ascending. One that was put away counts as what it was."""
 
-    def child_reports(self, parent_id: str, status: Status) -> list[tuple[str, bytes | None]]:
-        """Ids and reports of children in that status."""
+    def awaits_message(self, parents: Sequence[str], *, after: int) -> bool:
+        """Whether a child of these is due at that time or later: its message is still to come, whatever it is now."""
 
     def lively_children(self, parents: Sequence[str]) -> list[str]:
         """Ids of children that are open or have children themselves."""

@@ -45,9 +45,11 @@ class StoredTaskLog:
         return self._store.unheard_of(before=before, queue=queue, limit=limit)
 
     def claim(
-        self, deliveries: Sequence[Delivery], *, worker: str, due: int | None = None
+        self, deliveries: Sequence[Delivery], *, worker: str, incarnation: str, due: int | None = None
     ) -> dict[str, Claim | Refusal]:
-        return self._store.turn(lambda: claiming.claim(self._store, deliveries, worker=worker, due=due))
+        return self._store.turn(
+            lambda: claiming.claim(self._store, deliveries, worker=worker, incarnation=incarnation, due=due)
+        )
 
     def turns(self, ids: Sequence[str]) -> dict[str, str]:
         return self._store.turns(_possible(ids), now=self._clock.micros())
@@ -70,11 +72,9 @@ class StoredTaskLog:
         now = self._clock.micros()
         return self._store.turn(lambda: returning.release(self._store, claims, cause=cause, detail=detail, now=now))
 
-    def lost(self, lost: Sequence[Lost], *, running: Mapping[str, str], max_crashes: Mapping[str, int]) -> list[Lost]:
+    def lost(self, lost: Sequence[Lost], *, max_crashes: Mapping[str, int]) -> list[Lost]:
         now = self._clock.micros()
-        return self._store.turn(
-            lambda: returning.lost(self._store, lost, running=running, max_crashes=max_crashes, now=now)
-        )
+        return self._store.turn(lambda: returning.lost(self._store, lost, max_crashes=max_crashes, now=now))
 
     def cancel_flags(self, ids: Sequence[str]) -> set[str]:
         return self._store.cancel_flags(_possible(ids))
