@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from supervisor.folders import make_folder
 from taskqueue.errors import ConfigurationError, TaskQueueError
 
 if sys.platform != "win32":
@@ -41,7 +42,7 @@ class Address:
         """
         self.check()
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
+            make_folder(self.path.parent)
             with _alone_in(self.path.parent):
                 self._make_way()
                 return self._bound()

@@ -6,6 +6,7 @@ import fcntl
 import os
 from pathlib import Path
 
+from supervisor.folders import make_folder
 from taskqueue.errors import TaskQueueError
 
 
@@ -23,7 +24,7 @@ class Pidfile:
     def take(self) -> None:
         """Raises AlreadyRunning, with the pid of who has it; TaskQueueError if it cannot be written."""
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
+            make_folder(self.path.parent)
             self._take()
         except OSError as error:
             raise TaskQueueError(

@@ -13,6 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
+from supervisor.folders import make_folder, only_its_owner_writes
 from taskqueue.errors import TaskQueueError
 from taskqueue.settings.load import DEFAULT
 
@@ -137,8 +138,9 @@ def _from(folder: Path, commands: Sequence[str]) -> tuple[str, ...]:
 def write_new(file: Path, text: str) -> bool:
     """Write what is not there; False if it is. Raises TaskQueueError if it cannot."""
     try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        with file.open("x", encoding="utf-8") as out:
+        make_folder(file.parent)
+        # Who may change the configuration runs what he likes.
+        with open(file, "x", encoding="utf-8", opener=only_its_owner_writes) as out:
             _fill(out.fileno(), text, file)
     except FileExistsError:
         if os.path.lexists(file):

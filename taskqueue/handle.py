@@ -91,5 +91,5 @@ class Handle(Generic[R]):
         return self._log.attempts(self.id)
 
     def cancel(self, *, force: bool = False) -> Cancellation:
-        """Cancel the task (P12): what was done, a `Cancellation`."""
-        return self._log.cancel([self.id], force=force)[self.id]
+        """Cancel the task (P12): what was done, a `Cancellation`. Raises UnknownEntry if it is not there."""
+        return self._log.cancel(self.id, force=force)[self.id]

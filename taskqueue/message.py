@@ -46,3 +46,5 @@ class Lost(msgspec.Struct, frozen=True):
     only_one: bool = False
     #: to be leased singly from now on, which its broker cannot keep
     alone: bool = False
+    #: its owner is known to have died while it ran this one: of what, in one line, and behind it maybe the stacks
+    cause: str | None = None

@@ -81,6 +81,8 @@ _CATEGORY = {
 OPEN = tuple(s for s in Status if not s.ended)
 ENDED = tuple(s for s in Status if s.ended)
 HELD = (S.DEQUEUED, S.RUNNING)
+#: its run, if there was one, has not been finished
+UNFINISHED = (S.ENQUEUED, *HELD)
 
 
 @cache

@@ -30,5 +30,10 @@ def storable(text: str, *, most: int | None = None) -> str:
     return text if most is None or len(text) <= most else f"{text[:most]} ... ({len(text):,} characters)"
 
 
+def is_storable(text: str) -> bool:
+    """Whether every store takes `text` as it is, so that it may be looked for; what is not was never stored."""
+    return storable(text) == text
+
+
 def _escaped(found: re.Match[str]) -> str:
     return found[0].encode("unicode_escape").decode()

@@ -5,7 +5,7 @@ Every step is part of an open transaction, keeps the counts, and rings once that
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from taskqueue.brokers.statements import ALONE, Statements
@@ -68,6 +68,12 @@ class Moves:
         tx.run(self._sql.put_off, self._under_new_ids(tx, leases, alone=alone) | self._due(tx, delay))
         tx.run(self._sql.end, {"ids": leases})
         self._moved(tx, leased=-len(leases), delayed=len(leases))
+
+    def end_ours(self, tx: Transaction, ours: Mapping[str, Any]) -> list[int]:
+        """Those of these leases that are still that owner's are done with; which."""
+        ended = [number for (number,) in tx.rows(self._sql.end_ours, ours)]
+        self._moved(tx, leased=-len(ended))
+        return ended
 
     def end(self, tx: Transaction, leases: Sequence[int]) -> None:
         """Ended leases whose messages are done with."""

@@ -123,7 +123,12 @@ class RdsQueueBroker:
         self._registered = True
 
     def ack(self, deliveries: Sequence[Delivery]) -> set[str]:
-        return self._with_ours(deliveries, self._moves.end)
+        if not self.database.dialect.returns_changes:
+            return self._with_ours(deliveries, self._moves.end)
+        given = self._ours(deliveries)
+        return (
+            {str(number) for number in self._step(lambda tx: self._moves.end_ours(tx, given))} if deliveries else set()
+        )
 
     def extend(self, deliveries: Sequence[Delivery], *, lease: float) -> set[str]:
         def renew(tx: Transaction, ours: Sequence[int]) -> None:
@@ -147,7 +152,7 @@ class RdsQueueBroker:
         """Do `step` to those leases that these receipts still name and we still hold (P2, R4); which."""
         if not deliveries:
             return set()
-        given = {"ids": [int(d.receipt) for d in deliveries], "owner": self.owner}
+        given = self._ours(deliveries)
 
         def settle(tx: Transaction) -> list[int]:
             ours = [number for (number,) in tx.rows(self._sql.ours, given)]
@@ -156,6 +161,9 @@ class RdsQueueBroker:
             return ours
 
         return {str(receipt) for receipt in self._step(settle)}
+
+    def _ours(self, deliveries: Sequence[Delivery]) -> dict[str, Any]:
+        return {"ids": [int(d.receipt) for d in deliveries], "owner": self.owner}
 
     def recover(self, owners: Sequence[str] = ()) -> list[Lost]:
         if not owners and not self._any_over():

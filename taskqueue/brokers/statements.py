@@ -99,6 +99,8 @@ class Statements:
         x = self._lease.c
         ours = self._dialect.ids_in(x.id, "ids"), x.owner == bindparam("owner")
         self.ours = sa.select(x.id).where(*ours).order_by(x.id).with_for_update()
+        end_ours = sa.delete(self._lease).where(*ours)
+        self.end_ours = end_ours.returning(x.id) if self._dialect.returns_changes else end_ours
         self.end = sa.delete(self._lease).where(self._dialect.ids_in(x.id, "ids"))
         self.extend = (
             sa.update(self._lease).where(self._dialect.ids_in(x.id, "ids")).values(lease_until=bindparam("until"))

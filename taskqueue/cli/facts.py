@@ -31,7 +31,8 @@ _LARGE = ("payload", "report", "progress")
 def entry_json(entry: Entry) -> dict[str, Any]:
     """An entry without its payload: times in RFC 3339, its status by label, its report and progress as values."""
     facts = _plain(entry)
-    facts |= {"status": entry.status.label, "category": entry.category, "state": entry.status.category}
+    was = entry.archived_from.label if entry.archived_from is not None else None
+    facts |= {"status": entry.status.label, "state": entry.status.category, "archived_from": was}
     return facts | {"report": report_of(entry.report), "progress": progress_of(entry)}
 
 

@@ -72,6 +72,7 @@ def _facts(sheet: Sheet) -> Iterable[tuple[str, str]]:
     yield "worker", entry.worker or ""
     yield "attempts", _tries(entry)
     yield "progress", "" if entry.status.ended else progress_text(entry)
+    yield "was", entry.archived_from.label if entry.archived_from is not None else ""
     yield "cancel", "requested" if entry.cancel_requested and not entry.status.ended else ""
 
 

@@ -58,6 +58,8 @@ class Dialect(abc.ABC):
     one_writer = False
     #: an INSERT may return what a DELETE of the same statement took out
     moves_in_one = False
+    #: an UPDATE or DELETE may return the rows that it changed
+    returns_changes = False
     #: a single statement may write to several tables, and is given up by the server as our transactions are
     writes_at_once = False
     #: `insert_new` counts only the rows that it stored

@@ -47,6 +47,7 @@ class PostgresqlDialect(ServerDialect):
     #: no question about a type that we do not have, at each connect
     engine_options: Mapping[str, Any] = {"use_native_hstore": False}
     moves_in_one = True
+    returns_changes = True
 
     def __init__(
         self, url: sa.URL, tables: Tables, *, timeout: float, clock: Clock, options: Mapping[str, Any] = NO_OPTIONS

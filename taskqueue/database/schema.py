@@ -107,6 +107,8 @@ class Tables:
             sa.Column("crashes", sa.Integer, nullable=False),
             sa.Column("fence", sa.Integer, nullable=False),
             sa.Column("worker", NAME),
+            #: which incarnation claimed it last (R2)
+            sa.Column("incarnation", TEXT_ID),
             sa.Column("cancel_requested", sa.SmallInteger, nullable=False),
             sa.Column("created_at", TIME, nullable=False),
             sa.Column("due_at", TIME),
@@ -119,6 +121,7 @@ class Tables:
             sa.Column("place", TIME),
             sa.Column("unique_key", NAME),
             sa.Column("alone", sa.SmallInteger, nullable=False, server_default="0"),
+            sa.Column("archived_from", sa.SmallInteger),
             sa.Column("progress", BYTES),
             sa.Column("payload", BYTES, nullable=False),
             sa.Column("report", BYTES),

@@ -43,6 +43,7 @@ class SqliteDialect(Dialect):
     names = ("sqlite",)
     initializes_itself = True
     one_writer = True
+    returns_changes = True
 
     def __init__(
         self, url: sa.URL, tables: Tables, *, timeout: float, clock: Clock, options: Mapping[str, Any] = NO_OPTIONS

@@ -56,7 +56,10 @@ class Queue:
         self.log_database = log_database or database
         self.intake = Intake(broker, task_log, self.limits, database, clock or SystemClock())
         self._ledger = None if broker.capabilities.recovers else self._opened_ledger()
-        self._records = Records(task_log, self._ledger, self.intake.clock)
+        #: two stores that know nothing of each other: the claim may be stored although its answer was lost. Then only
+        #: the end of the broker's lease tells, in whose name the log gives the entry back (R4)
+        self._apart = database is None and self._ledger is None and broker.capabilities.leases
+        self._records = Records(broker, task_log, self._ledger, self.intake.clock)
         self._sorting = Sorting(self.intake, hints=self._ledger is not None)
 
     def _opened_ledger(self) -> Ledger:
@@ -94,9 +97,14 @@ class Queue:
 
     def _turn(self, finished: Sequence[Finished], *, limit: int, lease: float, worker: str) -> Turn:
         accepted = self._finish(finished) if finished else set()
-        deliveries = self.broker.pop(limit=limit, lease=lease) if limit else []
+        deliveries = self._pop(limit, lease) if limit else []
         held = self._claim(deliveries, worker, lease) if deliveries else []
         return Turn(held, accepted, short=len(deliveries) < limit)
+
+    def _pop(self, limit: int, lease: float) -> list[Delivery]:
+        if self._apart:
+            self.task_log.statuses([])  # raises where it is away: nothing is popped that could not be claimed
+        return self.broker.pop(limit=limit, lease=lease)
 
     def _finish(self, finished: Sequence[Finished]) -> set[str]:
         # Left to the outbox: what must wait for longer than a message can.
@@ -121,7 +129,7 @@ class Queue:
         try:
             answers = self._records.claim(deliveries, worker=worker, lease=lease)
         except BaseException:
-            if self.database is None:
+            if self.database is None and not self._apart:
                 with suppress(BrokerUnavailable):
                     self.broker.release(deliveries)
             raise
@@ -198,13 +206,11 @@ class Queue:
     ) -> list[Lost]:
         if not lost:
             return []
-        told = set(dead) if running is not None else set()
+        told = frozenset(dead) if running is not None else frozenset[str]()
         if excused or told:
-            lost = [
-                msgspec.structs.replace(one, only_one=False) if excused or one.owner in told else one for one in lost
-            ]
-        blamed = {} if excused else running or {}
-        self.task_log.lost(lost, running=blamed, max_crashes={self.name: self.limits.max_crashes})
+            causes = {} if excused else running or {}
+            lost = [_judged(one, causes) if excused or one.owner in told else one for one in lost]
+        self.task_log.lost(lost, max_crashes={self.name: self.limits.max_crashes})
         return lost
 
     def _together(self, step: Callable[[], T]) -> T:
@@ -216,3 +222,8 @@ class Queue:
         assert self.database is not None
         with self.database.begin():
             return step()
+
+
+def _judged(one: Lost, causes: Mapping[str, str]) -> Lost:
+    """How its owner ended is known: it was the task that `causes` names, and none of the others."""
+    return msgspec.structs.replace(one, only_one=False, cause=causes.get(one.id))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
+from taskqueue.brokers.base import Broker
 from taskqueue.clock import Clock
 from taskqueue.message import Delivery, Lost
 from taskqueue.queue.ledger import Found, Ledger
@@ -20,7 +21,8 @@ SLACK = 500_000
 class Records:
     """The task log's side of each step of `Queue`. Without a ledger it is the task log alone."""
 
-    def __init__(self, task_log: TaskLogBroker, ledger: Ledger | None, clock: Clock) -> None:
+    def __init__(self, broker: Broker, task_log: TaskLogBroker, ledger: Ledger | None, clock: Clock) -> None:
+        self._broker = broker
         self._task_log = task_log
         self._ledger = ledger
         self._clock = clock
@@ -31,9 +33,10 @@ class Records:
 
     def _claim(self, deliveries: Sequence[Delivery], worker: str, lease: float) -> Mapping[str, Claim | Refusal]:
         if self._ledger is None:
-            return self._task_log.claim(deliveries, worker=worker)
+            return self._task_log.claim(deliveries, worker=worker, incarnation=self._broker.owner)
         # An old message says nothing of when its task is due, nor of what happened to it since.
-        answers = self._task_log.claim(deliveries, worker=worker, due=self._clock.micros() + SLACK)
+        soon = self._clock.micros() + SLACK
+        answers = self._task_log.claim(deliveries, worker=worker, incarnation=self._broker.owner, due=soon)
         first = {d.id: d for d in reversed(deliveries) if isinstance(answers[d.id], Claim)}
         self._ledger.take(list(first.values()), lease=lease)
         return answers

@@ -59,10 +59,11 @@ class TaskLogBroker(Protocol):
         """Enqueued entries of that queue whose message reached its broker before that time: it may be lost."""
 
     def claim(
-        self, deliveries: Sequence[Delivery], *, worker: str, due: int | None = None
+        self, deliveries: Sequence[Delivery], *, worker: str, incarnation: str, due: int | None = None
     ) -> dict[str, Claim | Refusal]:
         """Enqueued -> dequeued for each delivery's entry; by id, the claim or why not.
 
+        `worker` is what people see, `incarnation` the owner of the leases at the broker (R2).
         One claim an id: of two deliveries of the same task only one may run. A claim whose `cancel_requested` is set
         must be finished as cancelled and not be started. With `due` messages are only hints (R7): what is due later
         than that is refused, and so is what is not its group's next, or must be leased singly and came with others.
@@ -97,12 +98,12 @@ class TaskLogBroker(Protocol):
         With a `cause`, an entry that was running keeps an `Attempt` that says so. It counts among no `attempts`.
         """
 
-    def lost(self, lost: Sequence[Lost], *, running: Mapping[str, str], max_crashes: Mapping[str, int]) -> list[Lost]:
+    def lost(self, lost: Sequence[Lost], *, max_crashes: Mapping[str, int]) -> list[Lost]:
         """What the broker recovered goes back to enqueued; those that ended instead (their message must go).
 
-        To be called in the transaction in which the broker recovered them, before anyone can claim them again.
-        `running` names the tasks known to have been running when their worker died, with the cause in one line; for
-        these, and for what was held singly (`only_one`) and running, a crash is counted. Past the queue's
+        To be called in the transaction in which the broker recovered them, before anyone can claim them again. An
+        entry that another incarnation claimed stays as it is: what was lost is a second message of it (P2).
+        For those with a `cause`, and for what was held singly (`only_one`), a crash is counted. Past the queue's
         `max_crashes` the entry is failed with a report that names the cause (P4). A run that ended without being
         counted so is none of the entry's `attempts`; so `attempts - crashes` are those that ended by themselves.
         """

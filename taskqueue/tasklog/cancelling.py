@@ -32,7 +32,7 @@ def archive(store: EntryStore, ids: Sequence[str]) -> set[str]:
     """Put away those that have ended; the ids that were. No parent changes: the ended child stays what it was."""
     heads = store.heads(sorted(set(ids))).values()
     done = [head for head in heads if head.status.ended and head.status is not Status.ARCHIVED]
-    store.change([Change(head, {"status": Status.ARCHIVED}) for head in done])
+    store.change([Change(head, {"status": Status.ARCHIVED, "archived_from": head.status}) for head in done])
     return {head.id for head in done}
 
 

@@ -6,27 +6,27 @@ from collections.abc import Sequence
 from typing import Any
 
 from taskqueue.message import Delivery
-from taskqueue.status import HELD, Status
+from taskqueue.status import HELD, UNFINISHED, Status
 from taskqueue.tasklog.entry import Claim, Refusal
 from taskqueue.tasklog.store import Change, EntryStore, Head
 
 
 def claim(
-    store: EntryStore, deliveries: Sequence[Delivery], *, worker: str, due: int | None = None
+    store: EntryStore, deliveries: Sequence[Delivery], *, worker: str, incarnation: str, due: int | None = None
 ) -> dict[str, Claim | Refusal]:
     """Claim the entry of each delivery for `worker`, or say why not (see `TaskLogBroker.claim`)."""
     ids = list(dict.fromkeys(delivery.id for delivery in deliveries))
-    heads = store.heads(ids)
-    answers = {i: _answer(heads.get(i)) for i in ids}
-    if due is not None:
-        _refuse_hints(store, heads, answers, due)
-    store.claim([heads[i] for i in ids if type(answers[i]) is Claim], worker=worker)
-    return answers
+    refused = {} if due is None else _wrong_hints(store, ids, due)
+    taken = store.claim([i for i in ids if i not in refused], worker=worker, incarnation=incarnation)
+    left = [i for i in ids if i not in taken and i not in refused]
+    heads = store.heads(left) if left else {}
+    return {i: _claim_of(taken[i]) if i in taken else refused.get(i) or _refusal(heads.get(i)) for i in ids}
 
 
-def _refuse_hints(store: EntryStore, heads: dict[str, Head], answers: dict[str, Claim | Refusal], due: int) -> None:
-    """What its message was wrong to bring now."""
-    may = [i for i, answer in answers.items() if type(answer) is Claim]
+def _wrong_hints(store: EntryStore, ids: Sequence[str], due: int) -> dict[str, Refusal]:
+    """What its message was wrong to bring now, and why."""
+    heads = {i: head for i, head in store.heads(ids).items() if head.status is Status.ENQUEUED}
+    may = [i for i in ids if i in heads]
     early = {i for i in may if (heads[i].due_at or 0) > due}
     grouped = [i for i in may if heads[i].group_name is not None and i not in early]
     behind = {i for i, first in store.turns(grouped, now=due).items() if first != i} if grouped else set()
@@ -34,24 +34,27 @@ def _refuse_hints(store: EntryStore, heads: dict[str, Head], answers: dict[str, 
     alone = [i for i in left if heads[i].alone]
     one = alone[:1] if alone and left[0] == alone[0] else [i for i in left if i not in alone]
     crowded = set(left) - set(one) if alone else set()
-    for refused, why in ((early, Refusal.EARLY), (behind, Refusal.BEHIND), (crowded, Refusal.CROWDED)):
-        answers.update(dict.fromkeys(refused, why))
+    reasons = ((early, Refusal.EARLY), (behind, Refusal.BEHIND), (crowded, Refusal.CROWDED))
+    return {i: why for refused, why in reasons for i in refused}
 
 
-def _answer(head: Head | None) -> Claim | Refusal:
-    if head is None:
-        return Refusal.MISSING
-    if head.status is not Status.ENQUEUED:
-        return Refusal.HELD if head.status in HELD else Refusal.ENDED
+def _claim_of(head: Head) -> Claim:
     return Claim(
         head.id,
-        head.fence + 1,
+        head.fence,
         head.attempts,
         head.crashes,
         head.cancel_requested,
         head.has_children,
         head.unknown_since,
     )
+
+
+def _refusal(head: Head | None) -> Refusal:
+    if head is None:
+        return Refusal.MISSING
+    # Enqueued again by now: another message of it brings it.
+    return Refusal.HELD if head.status in UNFINISHED else Refusal.ENDED
 
 
 def start(store: EntryStore, task_id: str, *, fence: int, attempt: int, at: int) -> bool:

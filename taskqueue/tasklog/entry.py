@@ -35,6 +35,8 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     crashes: int = 0
     fence: int = 0
     worker: str | None = None
+    #: which life of which worker claimed it last, as its broker names it (R2)
+    incarnation: str | None = None
     cancel_requested: bool = False
     created_at: int
     #: not before (delay, eta, retry); None: at once
@@ -52,6 +54,8 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     unique_key: str | None = None
     #: where the broker cannot keep that: to be leased singly (see `Delivery.alone`)
     alone: bool = False
+    #: how it had ended before it was put away
+    archived_from: Status | None = None
 
 
 class Cause(enum.StrEnum):

@@ -10,13 +10,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from taskqueue.status import HELD, Status
+from taskqueue.status import HELD, UNFINISHED, Status
 from taskqueue.tasklog.entry import Outcome
 from taskqueue.tasklog.parents import conclude
 from taskqueue.tasklog.returning import returned
 from taskqueue.tasklog.store import Change, EntryStore, Head
-
-UNFINISHED = (Status.ENQUEUED, *HELD)
 
 
 def finish(store: EntryStore, outcomes: Sequence[Outcome], *, now: int) -> set[str]:

@@ -75,9 +75,12 @@ class MemoryStore:
     def heads(self, ids: Iterable[str]) -> dict[str, Head]:
         return {i: _head(self._entries[i]) for i in ids if i in self._entries}
 
-    def claim(self, heads: Sequence[Head], *, worker: str) -> None:
-        fresh = {"status": Status.DEQUEUED, "worker": worker, "started_at": None, "progress": None}
+    def claim(self, ids: Sequence[str], *, worker: str, incarnation: str) -> dict[str, Head]:
+        heads = [head for head in self.heads(ids).values() if head.status is Status.ENQUEUED]
+        holder = {"worker": worker, "incarnation": incarnation}
+        fresh = holder | {"status": Status.DEQUEUED, "started_at": None, "progress": None}
         self.change([Change(head, fresh | {"fence": head.fence + 1}) for head in heads])
+        return self.heads([head.id for head in heads])
 
     def change(self, changes: Sequence[Change]) -> None:
         for change in changes:
@@ -168,13 +171,13 @@ class MemoryStore:
         return {i for i in ids if any(not child.status.ended for child in self._below(i))}
 
     def child_counts(self, parent_id: str) -> dict[Status, int]:
-        return dict(Counter(child.status for child in self._below(parent_id)))
+        return dict(Counter(_ended_as(child) for child in self._below(parent_id)))
 
     def child_ids(self, parent_id: str, statuses: Sequence[Status], limit: int) -> list[str]:
-        return sorted(child.id for child in self._below(parent_id) if child.status in statuses)[:limit]
+        return sorted(child.id for child in self._below(parent_id) if _ended_as(child) in statuses)[:limit]
 
-    def child_reports(self, parent_id: str, status: Status) -> list[tuple[str, bytes | None]]:
-        return [(child.id, child.report) for child in self._below(parent_id) if child.status is status]
+    def awaits_message(self, parents: Sequence[str], *, after: int) -> bool:
+        return any((child.due_at or 0) >= after for parent in parents for child in self._below(parent))
 
     def lively_children(self, parents: Sequence[str]) -> list[str]:
         below = (child for parent in parents for child in self._below(parent))
@@ -201,6 +204,10 @@ class MemoryStore:
 
 def _head(entry: Entry) -> Head:
     return Head(*(getattr(entry, field) for field in Head.__struct_fields__))
+
+
+def _ended_as(entry: Entry) -> Status:
+    return entry.status if entry.archived_from is None else entry.archived_from
 
 
 def _age(entry: Entry) -> tuple[int, str]:

@@ -2,7 +2,7 @@
 
 A parent whose own run is over is `child_running` until no child is open. Then it fails if a child failed or was
 cancelled, else it completes. Its report stays its own; a failure that comes from below is added to it as a child.
-An archived child counts by its report: failed if that is an error, completed otherwise.
+An archived child counts as what it was before.
 
 `settle` decides from what the children are, not from what happened to them: it may run at any time, again and again.
 """
@@ -44,18 +44,12 @@ def settle(store: EntryStore, parents: Iterable[str], *, now: int) -> None:
 
 def _verdict(store: EntryStore, parent: Head, now: int) -> Change:
     counts = store.child_counts(parent.id)
-    put_away = _failed_archived(store, parent.id) if counts.get(Status.ARCHIVED) else []
-    failed, cancelled = counts.get(Status.FAILED, 0) + len(put_away), counts.get(Status.CANCELLED, 0)
+    failed, cancelled = counts.get(Status.FAILED, 0), counts.get(Status.CANCELLED, 0)
     if not failed and not cancelled:
         return Change(parent, {"status": Status.COMPLETED, "finished_at": now})
-    named = [*store.child_ids(parent.id, (Status.FAILED, Status.CANCELLED), NAMED), *put_away][:NAMED]
+    named = store.child_ids(parent.id, (Status.FAILED, Status.CANCELLED), NAMED)
     below = _failure(failed, cancelled, sum(counts.values()), named)
     return Change(parent, {"status": Status.FAILED, "finished_at": now, "report": _with_child(store, parent, below)})
-
-
-def _failed_archived(store: EntryStore, parent_id: str) -> list[str]:
-    reports = store.child_reports(parent_id, Status.ARCHIVED)
-    return [i for i, encoded in reports if (report := _readable(encoded)) is not None and report.failed]
 
 
 def _failure(failed: int, cancelled: int, total: int, named: Sequence[str]) -> Report:

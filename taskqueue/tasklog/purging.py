@@ -16,7 +16,8 @@ from taskqueue.tasklog.store import EntryStore, Head
 def purge(store: EntryStore, *, status: Status, before: int, limit: int) -> Iterator[int]:
     """Delete what ended in that status before that time; after each transaction, how many it deleted.
 
-    A tree goes if its root is due and nothing in it is open, whatever the ages below the root.
+    A tree goes if its root is due and nothing in it is open, whatever the ages below the root; and no message of it
+    is still to come.
     """
     after, below = "", earliest(before)
     while window := store.ended(status, after=after, below=below, limit=limit):
@@ -26,7 +27,7 @@ def purge(store: EntryStore, *, status: Status, before: int, limit: int) -> Iter
             yield store.delete(leaves)
         for root in roots:
             if root.has_children:
-                yield from _purge_tree(store, root.id, limit)
+                yield from _purge_tree(store, root.id, before, limit)
 
 
 def _due_roots(store: EntryStore, window: list[Head], before: int) -> list[Head]:
@@ -40,10 +41,10 @@ def _is_due(head: Head, before: int) -> bool:
     return head.finished_at is not None and max(head.finished_at, head.due_at or 0) < before
 
 
-def _purge_tree(store: EntryStore, root: str, limit: int) -> Iterator[int]:
+def _purge_tree(store: EntryStore, root: str, before: int, limit: int) -> Iterator[int]:
     nodes = [root]
     for node in nodes:
-        if store.with_open_children([node]):
+        if store.with_open_children([node]) or store.awaits_message([node], after=before):
             return
         nodes.extend(store.parents_among_children(node))
     # From the bottom up, so that what is cut short leaves a smaller tree and no orphans.

@@ -21,7 +21,7 @@ from taskqueue.errors import InvalidSearch, did_you_mean
 from taskqueue.ids import is_id
 from taskqueue.status import Status
 from taskqueue.tasklog.entry import COLUMNS, MAX_PAGE, SORTS, Entry, Filter, Op, Search
-from taskqueue.visible import storable
+from taskqueue.visible import is_storable
 
 NULLABLE = frozenset({"label", "owner", "category", "parent_id", "retry_of", "worker", "started_at", "finished_at"})
 #: the largest number of a column, and the characters of a refused value that are shown
@@ -102,7 +102,7 @@ def _checked(condition: Filter) -> Filter:
 
 def _refuse_unstorable(where: str, value: Any) -> None:
     """What no column holds: databases do not find nothing then, each fails in a way of its own."""
-    if isinstance(value, str) and storable(value) != value:
+    if isinstance(value, str) and not is_storable(value):
         raise InvalidSearch(f"{where}: {_short(value)} has a character that no text holds (NUL, or half of a pair)")
     if isinstance(value, int) and not -LARGEST - 1 <= value <= LARGEST:
         raise InvalidSearch(f"{where}: {_short(value)} is more than any number there; 64 bits are the most")

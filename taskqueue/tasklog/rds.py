@@ -22,7 +22,7 @@ from taskqueue.tasklog.entry import Attempt, Cause, Entry, Page
 from taskqueue.tasklog.query import Query
 from taskqueue.tasklog.rows import STATUSES, as_row, entry_of, head_of, plain
 from taskqueue.tasklog.statements import LISTED, NEW, Statements, adding
-from taskqueue.tasklog.store import Change, Head
+from taskqueue.tasklog.store import Change, Head, claimed
 from taskqueue.tasklog.stored import StoredTaskLog
 
 T = TypeVar("T")
@@ -106,12 +106,18 @@ class RdsStore:
         with self._database.begin() as tx:
             return {row[0]: head_of(row) for row in tx.rows(self._sql.heads, {"ids": sorted(set(ids))})}
 
-    def claim(self, heads: Sequence[Head], *, worker: str) -> None:
-        if not heads:
-            return
+    def claim(self, ids: Sequence[str], *, worker: str, incarnation: str) -> dict[str, Head]:
+        given = {"ids": sorted(set(ids)), "by": worker, "life": incarnation}
         with self._database.begin() as tx:
-            tx.run(self._sql.claim, {"ids": [head.id for head in heads], "by": worker})
-            self._count((head.queue, head.status, Status.DEQUEUED) for head in heads)
+            if self._database.dialect.returns_changes:
+                taken = {row[0]: head_of(row) for row in tx.rows(self._sql.claim, given)}
+            else:
+                there = self.heads(ids).values()
+                taken = {head.id: claimed(head, worker) for head in there if head.status is Status.ENQUEUED}
+                if taken:
+                    tx.run(self._sql.claim, given | {"ids": list(taken)})
+            self._count((head.queue, Status.ENQUEUED, Status.DEQUEUED) for head in taken.values())
+        return taken
 
     def change(self, changes: Sequence[Change]) -> None:
         by_columns: defaultdict[tuple[str, ...], list[dict[str, Any]]] = defaultdict(list)
@@ -212,9 +218,8 @@ class RdsStore:
         wanted = {"parent": parent_id, "statuses": [int(s) for s in statuses], "limit": limit}
         return [i for (i,) in self._rows(self._sql.child_ids, wanted)]
 
-    def child_reports(self, parent_id: str, status: Status) -> list[tuple[str, bytes | None]]:
-        found = self._rows(self._sql.child_reports, {"parent": parent_id, "status": int(status)})
-        return [(i, report) for i, report in found]
+    def awaits_message(self, parents: Sequence[str], *, after: int) -> bool:
+        return bool(self._rows(self._sql.awaits_message, {"ids": parents, "after": after}))
 
     def lively_children(self, parents: Sequence[str]) -> list[str]:
         return [i for (i,) in self._rows(self._sql.lively_children, {"ids": parents})]

@@ -18,6 +18,7 @@ from taskqueue.report import Report
 from taskqueue.status import ENDED, Status
 from taskqueue.tasklog.base import TaskLogBroker
 from taskqueue.tasklog.entry import MAX_PAGE, Attempt, Cancellation, Entry, Filter, Op, Page, Search
+from taskqueue.visible import is_storable
 
 BATCH = 500
 Which = str | Iterable[str] | Search
@@ -167,7 +168,8 @@ class TaskLog:
     def _own(self, ids: list[str]) -> list[str]:
         if self.owner is None:
             return ids
-        page = self._page(Search(filters=(Filter("id", Op.IN, ids),), limit=MAX_PAGE))
+        possible = [task_id for task_id in ids if is_storable(task_id)]
+        page = self._page(Search(filters=(Filter("id", Op.IN, possible),), limit=MAX_PAGE))
         return [entry.id for entry in page.entries]
 
 

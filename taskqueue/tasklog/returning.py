@@ -59,24 +59,24 @@ def lost(
     store: EntryStore,
     recovered: Sequence[Lost],
     *,
-    running: Mapping[str, str],
     max_crashes: Mapping[str, int],
     now: int,
 ) -> list[Lost]:
     """Take back what the broker recovered; those whose message must go (see `TaskLogBroker.lost`)."""
     heads = {i: head for i, head in store.heads(one.id for one in recovered).items() if head.status in HELD}
-    deaths = {one.id: _death(heads[one.id], one, running) for one in recovered if one.id in heads}
+    recovered = [one for one in recovered if one.id in heads and heads[one.id].incarnation == one.owner]
+    deaths = {one.id: _death(heads[one.id], one) for one in recovered}
     changes = [_after(heads[i], death, max_crashes, now) for i, death in deaths.items()]
-    store.change([Change(heads[one.id], {"alone": True}) for one in recovered if one.alone and one.id in heads])
+    store.change([Change(heads[one.id], {"alone": True}) for one in recovered if one.alone])
     store.note(list(_interrupted(changes, deaths, now)))
     conclude(store, changes, now=now)
     gone = {change.head.id for change in changes if change.status.ended}
     return [one for one in recovered if one.id in gone]
 
 
-def _death(head: Head, one: Lost, running: Mapping[str, str]) -> Death:
-    if one.id in running:
-        return Death(Cause.CRASH, running[one.id], interrupted=True, counts=True)
+def _death(head: Head, one: Lost) -> Death:
+    if one.cause is not None:
+        return Death(Cause.CRASH, one.cause, interrupted=True, counts=True)
     if one.only_one:
         # Its start may not have been written: a task that ends its worker at once would be run for ever.
         return Death(Cause.HOST_LOST, "its lease ended without a word from its worker", interrupted=True, counts=True)

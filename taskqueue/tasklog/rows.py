@@ -13,7 +13,8 @@ from taskqueue.tasklog.store import Head
 
 STATUSES = tuple(Status)
 #: columns in which enums and flags are integers
-NUMBERS = ("status", "master_status", "has_children", "cancel_requested", "alone")
+FLAGS = ("master_status", "has_children", "cancel_requested", "alone")
+NUMBERS = ("status", *FLAGS, "archived_from")
 
 
 def as_row(entry: Entry) -> dict[str, Any]:
@@ -23,7 +24,7 @@ def as_row(entry: Entry) -> dict[str, Any]:
 
 def plain(values: Mapping[str, Any]) -> dict[str, Any]:
     """Enums and flags as the integers that every driver takes."""
-    numbers = {column: int(values[column]) for column in NUMBERS if column in values}
+    numbers = {column: int(values[column]) for column in NUMBERS if values.get(column) is not None}
     return {**values, **numbers}
 
 
@@ -50,6 +51,8 @@ def entry_of(row: Sequence[Any], fields: Sequence[str]) -> Entry:
     """A row of these fields' columns."""
     values = dict(zip(fields, row, strict=True))
     values["status"] = STATUSES[values["status"]]
-    for flag in NUMBERS[1:]:
+    if values["archived_from"] is not None:
+        values["archived_from"] = STATUSES[values["archived_from"]]
+    for flag in FLAGS:
         values[flag] = bool(values[flag])
     return Entry(**values)

@@ -38,24 +38,30 @@ class Statements:
         # Where rows that exist would be counted as stored, they must fail instead.
         self.insert = self._dialect.insert_new(entry) if self._dialect.counts_new else sa.insert(entry)
         self.note = self._dialect.insert_new(self.attempt)
-        self.claim = (
+        # Locked in the order of their ids by the same statement, whichever way the update comes to them (R12).
+        enqueued = among, e.status == int(Status.ENQUEUED)
+        free = sa.select(e.id).where(*enqueued).order_by(e.id).with_for_update().cte("free")
+        returning = self._dialect.returns_changes
+        claim = (
             sa.update(entry)
-            .where(among)
+            .where(e.id.in_(sa.select(free.c.id)) if returning else among)
             .values(
                 status=int(Status.DEQUEUED),
                 fence=e.fence + 1,
                 worker=sa.bindparam("by"),
+                incarnation=sa.bindparam("life"),
                 started_at=sa.null(),
                 progress=sa.null(),
             )
         )
+        self._head_columns = [e[field] for field in Head.__struct_fields__]
+        self.claim = claim.returning(*self._head_columns) if returning else claim
         self.relayed = sa.update(entry).where(among).values(relayed_at=sa.bindparam("at"))
         self.delete = sa.delete(entry).where(among)
         self.delete_attempts = sa.delete(self.attempt).where(self._among(self.attempt.c.task_id))
 
     def _read(self) -> None:
         e, a, t, among = self._columns, self.attempt.c, self.tally.c, self._among(self._columns.id)
-        self._head_columns = [e[field] for field in Head.__struct_fields__]
         self.listed = [e[field] for field in LISTED]
         self.heads = sa.select(*self._head_columns).where(among).order_by(e.id).with_for_update()
         self.one = sa.select(*(e[field] for field in Entry.__struct_fields__)).where(e.id == sa.bindparam("id"))
@@ -122,14 +128,17 @@ class Statements:
         self.with_open_children = sa.select(parent.id).where(
             self._among(parent.id), sa.exists().where(child.parent_id == parent.id, is_open)
         )
-        self.child_counts = sa.select(e.status, sa.func.count()).where(below).group_by(e.status)
+        ended_as = sa.func.coalesce(e.archived_from, e.status)
+        self.child_counts = sa.select(ended_as, sa.func.count()).where(below).group_by(ended_as)
         self.child_ids = (
             sa.select(e.id)
-            .where(below, e.status.in_(sa.bindparam("statuses", expanding=True)))
+            .where(below, ended_as.in_(sa.bindparam("statuses", expanding=True)))
             .order_by(e.id)
             .limit(sa.bindparam("limit"))
         )
-        self.child_reports = sa.select(e.id, e.report).where(below, e.status == sa.bindparam("status")).order_by(e.id)
+        self.awaits_message = (
+            sa.select(e.id).where(self._among(e.parent_id), e.due_at >= sa.bindparam("after")).limit(1)
+        )
         is_lively = sa.or_(e.status.in_([int(status) for status in OPEN]), e.has_children == 1)
         self.lively_children = sa.select(e.id).where(self._among(e.parent_id), is_lively)
         self.parents_among_children = sa.select(e.id).where(below, e.has_children == 1)

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol, TypeVar
 
 import msgspec
+from msgspec.structs import replace
 
 from taskqueue.status import Status
 from taskqueue.tasklog.entry import Attempt, Entry, Page
@@ -34,12 +35,18 @@ class Head(msgspec.Struct, frozen=True):
     cancel_requested: bool
     alone: bool
     worker: str | None
+    incarnation: str | None
     started_at: int | None
     finished_at: int | None
     relayed_at: int | None
     unknown_since: int | None
     due_at: int | None
     group_name: str | None
+
+
+def claimed(head: Head, worker: str) -> Head:
+    """What the head of an enqueued entry is after a claim."""
+    return replace(head, status=Status.DEQUEUED, fence=head.fence + 1, worker=worker, started_at=None)
 
 
 class Change(msgspec.Struct, frozen=True):
@@ -67,8 +74,8 @@ class EntryStore(Protocol):
     def heads(self, ids: Iterable[str]) -> dict[str, Head]:
         """Heads of those that exist, locked for the rest of the turn in ascending order of id (R12)."""
 
-    def claim(self, heads: Sequence[Head], *, worker: str) -> None:
-        """All of these become dequeued by `worker`, with the next fence."""
+    def claim(self, ids: Sequence[str], *, worker: str, incarnation: str) -> dict[str, Head]:
+        """Those of these that are enqueued become dequeued by `worker` in this life of it, with the next fence."""
 
     def change(self, changes: Sequence[Change]) -> None:
         """Write these, and count the steps from status to status."""
@@ -119,13 +126,13 @@ class EntryStore(Protocol):
         """Those that have a child which has not ended."""
 
     def child_counts(self, parent_id: str) -> dict[Status, int]:
-        """How many children stand where."""
+        """How many children stand where. One that was put away counts as what it was."""
 
     def child_ids(self, parent_id: str, statuses: Sequence[Status], limit: int) -> list[str]:
-        """Ids of children in these statuses, ascending."""
+        """Ids of children in these statuses, ascending. One that was put away counts as what it was."""
 
-    def child_reports(self, parent_id: str, status: Status) -> list[tuple[str, bytes | None]]:
-        """Ids and reports of children in that status."""
+    def awaits_message(self, parents: Sequence[str], *, after: int) -> bool:
+        """Whether a child of these is due at that time or later: its message is still to come, whatever it is now."""
 
     def lively_children(self, parents: Sequence[str]) -> list[str]:
         """Ids of children that are open or have children themselves."""

@@ -1,4 +1,8 @@
-"""A task log over a store: each verb of the contract is one turn of the store, decided by the rules beside this."""
+"""A task log over a store: each verb of the contract is one turn of the store, decided by the rules beside this.
+
+Ids and owners come from anywhere. One with NUL or half of a surrogate pair was never stored: nothing has it, and no
+store is asked, since databases do not find nothing then; each fails in a way of its own.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +16,7 @@ from taskqueue.tasklog.base import LogCapabilities
 from taskqueue.tasklog.entry import Attempt, Cancellation, Cause, Claim, Entry, Outcome, Page, Refusal, Search
 from taskqueue.tasklog.query import check
 from taskqueue.tasklog.store import EntryStore
+from taskqueue.visible import is_storable
 
 
 class StoredTaskLog:
@@ -40,15 +45,17 @@ class StoredTaskLog:
         return self._store.unheard_of(before=before, queue=queue, limit=limit)
 
     def claim(
-        self, deliveries: Sequence[Delivery], *, worker: str, due: int | None = None
+        self, deliveries: Sequence[Delivery], *, worker: str, incarnation: str, due: int | None = None
     ) -> dict[str, Claim | Refusal]:
-        return self._store.turn(lambda: claiming.claim(self._store, deliveries, worker=worker, due=due))
+        return self._store.turn(
+            lambda: claiming.claim(self._store, deliveries, worker=worker, incarnation=incarnation, due=due)
+        )
 
     def turns(self, ids: Sequence[str]) -> dict[str, str]:
-        return self._store.turns(ids, now=self._clock.micros())
+        return self._store.turns(_possible(ids), now=self._clock.micros())
 
     def keyed(self, queue: str, key: str) -> str | None:
-        return self._store.keyed(queue, key)
+        return self._store.keyed(queue, key) if is_storable(key) else None
 
     def start(self, task_id: str, *, fence: int, attempt: int, at: int) -> bool:
         return self._store.turn(lambda: claiming.start(self._store, task_id, fence=fence, attempt=attempt, at=at))
@@ -65,42 +72,41 @@ class StoredTaskLog:
         now = self._clock.micros()
         return self._store.turn(lambda: returning.release(self._store, claims, cause=cause, detail=detail, now=now))
 
-    def lost(self, lost: Sequence[Lost], *, running: Mapping[str, str], max_crashes: Mapping[str, int]) -> list[Lost]:
+    def lost(self, lost: Sequence[Lost], *, max_crashes: Mapping[str, int]) -> list[Lost]:
         now = self._clock.micros()
-        return self._store.turn(
-            lambda: returning.lost(self._store, lost, running=running, max_crashes=max_crashes, now=now)
-        )
+        return self._store.turn(lambda: returning.lost(self._store, lost, max_crashes=max_crashes, now=now))
 
     def cancel_flags(self, ids: Sequence[str]) -> set[str]:
-        return self._store.cancel_flags(ids)
+        return self._store.cancel_flags(_possible(ids))
 
     def cancel(self, ids: Sequence[str], *, force: bool = False) -> dict[str, Cancellation]:
-        now = self._clock.micros()
-        return self._store.turn(lambda: cancelling.cancel(self._store, ids, force=force, now=now))
+        now, possible = self._clock.micros(), _possible(ids)
+        return self._store.turn(lambda: cancelling.cancel(self._store, possible, force=force, now=now))
 
     def archive(self, ids: Sequence[str]) -> set[str]:
-        return self._store.turn(lambda: cancelling.archive(self._store, ids))
+        possible = _possible(ids)
+        return self._store.turn(lambda: cancelling.archive(self._store, possible))
 
     def get(self, task_id: str) -> Entry | None:
-        return self._store.entry(task_id)
+        return self._store.entry(task_id) if is_storable(task_id) else None
 
     def statuses(self, ids: Sequence[str]) -> dict[str, Status]:
-        return self._store.statuses(ids)
+        return self._store.statuses(_possible(ids))
 
     def attempts(self, task_id: str) -> list[Attempt]:
-        return self._store.attempts(task_id)
+        return self._store.attempts(task_id) if is_storable(task_id) else []
 
     def children(self, task_id: str) -> list[Entry]:
-        return self._store.children(task_id)
+        return self._store.children(task_id) if is_storable(task_id) else []
 
     def search(self, search: Search) -> Page:
         return self._store.page(check(search))
 
     def stats(self, *, owner: str | None = None) -> dict[str, dict[Status, int]]:
-        return self._store.stats(owner)
+        return self._store.stats(owner) if owner is None or is_storable(owner) else {}
 
     def settle(self, parents_of: Iterable[str]) -> None:
-        now, wanted = self._clock.micros(), list(parents_of)
+        now, wanted = self._clock.micros(), _possible(parents_of)
         self._store.turn(lambda: parents.settle(self._store, wanted, now=now))
 
     def purge(self, *, status: Status, before: int, limit: int) -> Iterator[int]:
@@ -108,3 +114,7 @@ class StoredTaskLog:
 
     def close(self) -> None:
         self._store.close()
+
+
+def _possible(ids: Iterable[str]) -> list[str]:
+    return [task_id for task_id in ids if is_storable(task_id)]

@@ -11,7 +11,7 @@ from taskqueue.message import Delivery, Lost
 from taskqueue.status import Status
 from taskqueue.tasklog.base import TaskLogBroker
 from taskqueue.tasklog.entry import Attempt, Cause, Claim, Entry, Refusal
-from tests.support.task_logs import OpenTaskLog, Story, ids
+from tests.support.task_logs import LIFE, OpenTaskLog, Story, ids
 
 
 def test_an_entry_comes_back_as_it_was_added(story: Story) -> None:
@@ -94,7 +94,7 @@ def test_a_claim_says_why_not(story: Story) -> None:
     story.claim(held)
     story.run(ended)
     asked = [Delivery(i, b"", "r") for i in (fresh, held, ended, parent.id, "0" * 36)]
-    answers = story.log.claim(asked, worker="w2")
+    answers = story.log.claim(asked, worker="w2", incarnation=LIFE)
     assert isinstance(answers.pop(fresh), Claim)
     assert answers == {
         held: Refusal.HELD,
@@ -108,7 +108,7 @@ def test_a_claim_says_why_not(story: Story) -> None:
 def test_two_deliveries_of_one_task_are_one_claim(story: Story) -> None:
     """P2."""
     task = story.add()
-    answers = story.log.claim([Delivery(task, b"", "r1"), Delivery(task, b"", "r2")], worker="w1")
+    answers = story.log.claim([Delivery(task, b"", "r1"), Delivery(task, b"", "r2")], worker="w1", incarnation=LIFE)
     assert len(answers) == 1
     assert story.get(task).fence == 1
 
@@ -123,7 +123,7 @@ def test_two_claims_at_once_never_share_an_entry(story: Story, open_task_log: Op
         log = open_task_log()
         barrier.wait()
         for start in range(0, len(asked), 10):
-            answers = log.claim(asked[start : start + 10], worker=worker)
+            answers = log.claim(asked[start : start + 10], worker=worker, incarnation=LIFE)
             won.extend(i for i, answer in answers.items() if isinstance(answer, Claim))
 
     threads = [threading.Thread(target=claim, args=(f"w{n}",)) for n in range(4)]
@@ -313,7 +313,7 @@ def test_ids_may_be_many(story: Story) -> None:
     entries = [story.entry() for _ in range(2000)]
     assert len(story.log.add(entries)) == 2000
     deliveries = [Delivery(entry.id, b"", "r") for entry in entries]
-    claims = [c for c in story.log.claim(deliveries, worker="w1").values() if isinstance(c, Claim)]
+    claims = [c for c in story.log.claim(deliveries, worker="w1", incarnation=LIFE).values() if isinstance(c, Claim)]
     assert len(story.log.finish([story.outcome(claim) for claim in claims])) == 2000
     assert story.log.stats() == {"mail": {Status.COMPLETED: 2000}}
 
@@ -366,7 +366,7 @@ def test_what_is_to_be_pushed_again_is_in_the_outbox_again(story: Story) -> None
 
 def hints(story: Story, *task_ids: str) -> dict[str, Claim | Refusal]:
     deliveries = [Delivery(task_id, b"{}", f"r{task_id}") for task_id in task_ids]
-    return story.log.claim(deliveries, worker="w1", due=story.clock.now)
+    return story.log.claim(deliveries, worker="w1", incarnation=LIFE, due=story.clock.now)
 
 
 def claimed(answers: dict[str, Claim | Refusal]) -> list[str]:
@@ -425,7 +425,7 @@ def test_a_suspect_is_claimed_by_itself_until_it_ended_by_its_own_word(story: St
     """R5: though its message says nothing of it."""
     suspect, other = story.add(), story.add()
     story.begin(suspect)
-    story.log.lost([Lost(suspect, "dead", alone=True)], running={}, max_crashes={})
+    story.log.lost([Lost(suspect, LIFE, alone=True)], max_crashes={})
     assert story.get(suspect).alone
     assert hints(story, other, suspect)[suspect] is Refusal.CROWDED
     third = story.add()

@@ -132,13 +132,16 @@ def test_a_child_that_retries_keeps_its_parent_waiting(story: Story) -> None:
     assert story.status(parent.id) is Status.COMPLETED
 
 
-@pytest.mark.parametrize("status", [Status.COMPLETED, Status.FAILED])
-def test_an_archived_child_counts_as_what_it_was(story: Story, status: Status) -> None:
+@pytest.mark.parametrize("status", [Status.COMPLETED, Status.FAILED, Status.CANCELLED])
+@pytest.mark.parametrize("report", [Report.info("said"), Report.error("said")])
+def test_an_archived_child_counts_as_what_it_was(story: Story, status: Status, report: Report) -> None:
+    """P11: whatever it had to say."""
     parent, (first, second) = family(story, children=2)
-    story.run(first, status, report=codec.encode_report(Report.error() if status is Status.FAILED else Report.info()))
+    story.run(first, status, report=codec.encode_report(report))
     story.log.archive([first])
+    assert (story.status(first), story.get(first).archived_from) == (Status.ARCHIVED, status)
     story.run(second)
-    assert story.status(parent.id) is status
+    assert story.status(parent.id) is (Status.COMPLETED if status is Status.COMPLETED else Status.FAILED)
 
 
 def test_settling_decides_anew_and_harms_nothing(story: Story) -> None:

@@ -8,15 +8,15 @@ from taskqueue import codec
 from taskqueue.message import Lost
 from taskqueue.status import Status
 from taskqueue.tasklog.entry import Attempt, Cause, Claim
-from tests.support.task_logs import Story
+from tests.support.task_logs import LIFE, Story
 
 SIGNAL = "signal 11 (SEGV)"
 
 
-def lose(story: Story, *claims: Claim, running: dict[str, str] | None = None, only_one: bool = False) -> list[str]:
-    lost = [Lost(claim.id, "owner", only_one) for claim in claims]
-    gone = story.log.lost(lost, running=running or {}, max_crashes={"mail": 2})
-    return [one.id for one in gone]
+def lose(story: Story, *claims: Claim, ran: str | None = None, only_one: bool = False, most: int = 2) -> list[str]:
+    """They are lost; of `ran` its worker is known to have died."""
+    lost = [Lost(c.id, LIFE, only_one, cause=SIGNAL if c.id == ran else None) for c in claims]
+    return [one.id for one in story.log.lost(lost, max_crashes={"mail": most})]
 
 
 def test_what_had_not_started_goes_back_as_if_nothing_had_been(story: Story) -> None:
@@ -33,7 +33,7 @@ def test_the_task_that_ran_when_its_worker_died_counts_a_crash(story: Story, sta
     task = story.add()
     claim = story.begin(task) if started else story.claim(task)
     started_at = story.get(task).started_at
-    assert lose(story, claim, running={task: SIGNAL}) == []
+    assert lose(story, claim, ran=task) == []
     entry = story.get(task)
     assert (entry.status, entry.crashes, entry.attempts) == (Status.ENQUEUED, 1, 1)
     assert story.log.attempts(task) == [
@@ -72,10 +72,10 @@ def test_a_poisonous_task_is_run_again_so_often_and_no_more(story: Story) -> Non
     """P4: at most `max_crashes` re-runs, then a report that names the cause and the attempt."""
     task = story.add()
     for _ in range(2):
-        assert lose(story, story.begin(task), running={task: SIGNAL}) == []
+        assert lose(story, story.begin(task), ran=task) == []
     last = story.begin(task)
     assert last.crashes == 2
-    assert lose(story, last, running={task: SIGNAL}) == [task]
+    assert lose(story, last, ran=task) == [task]
     entry = story.get(task)
     assert (entry.status, entry.crashes, entry.finished_at) == (Status.FAILED, 3, story.clock.now)
     assert entry.report is not None
@@ -90,23 +90,36 @@ def test_a_poisonous_task_is_run_again_so_often_and_no_more(story: Story) -> Non
 def test_a_task_that_was_given_up_stays_so_whatever_its_last_run_reports(story: Story) -> None:
     task = story.add()
     claim = story.begin(task)
-    story.log.lost([Lost(task, "o")], running={task: SIGNAL}, max_crashes={"mail": 0})
+    lose(story, claim, ran=task, most=0)
     assert not story.finish(claim)
     assert story.status(task) is Status.FAILED
+
+
+def test_what_another_worker_claimed_is_not_lost_with_a_second_message_of_it(story: Story) -> None:
+    """P2: who dies with a message of a task in hand that somebody else runs takes nothing from that one."""
+    claim = story.begin(story.add(), incarnation="alive")
+    assert story.log.lost([Lost(claim.id, "dead", only_one=True, cause=SIGNAL)], max_crashes={}) == []
+    entry = story.get(claim.id)
+    assert (entry.status, entry.crashes, entry.fence, entry.incarnation) == (Status.RUNNING, 0, claim.fence, "alive")
+    assert story.log.attempts(claim.id) == []
+    both = [Lost(claim.id, "dead", cause=SIGNAL), Lost(claim.id, "alive")]
+    assert story.log.lost(both, max_crashes={}) == []
+    assert (story.status(claim.id), story.get(claim.id).crashes) == (Status.ENQUEUED, 0)
+    assert [a.cause for a in story.log.attempts(claim.id)] == [Cause.LEASE_LOST], "and not the other one's death"
 
 
 def test_crashes_that_are_told_twice_count_once(story: Story) -> None:
     task = story.add()
     claim = story.begin(task)
     for _ in range(2):
-        lose(story, claim, running={task: SIGNAL})
+        lose(story, claim, ran=task)
     assert story.get(task).crashes == 1
 
 
 def test_what_has_ended_is_not_lost(story: Story) -> None:
     claim = story.begin(story.add())
     story.finish(claim)
-    assert lose(story, claim, running={claim.id: SIGNAL}) == []
+    assert lose(story, claim, ran=claim.id) == []
     assert (story.status(claim.id), story.get(claim.id).crashes) == (Status.COMPLETED, 0)
 
 
@@ -131,7 +144,7 @@ def test_an_ordered_death_does_not_touch_the_count(story: Story) -> None:
 def test_only_what_a_task_did_itself_is_left_when_crashes_are_taken_from_attempts(story: Story) -> None:
     """P9: that is what its `retries` are counted by."""
     task = story.add()
-    lose(story, story.begin(task), running={task: SIGNAL})
+    lose(story, story.begin(task), ran=task)
     lose(story, story.begin(task))
     story.log.release({task: story.begin(task).fence}, cause=Cause.LEASE_LOST, detail="brought back by hand")
     lose(story, story.begin(task), only_one=True)
@@ -145,5 +158,5 @@ def test_a_crashed_child_that_is_given_up_fails_its_parent(story: Story) -> None
     parent = story.running_parent()
     child = story.begin(story.add(parent_id=parent.id))
     story.finish(parent)
-    story.log.lost([Lost(child.id, "o")], running={child.id: SIGNAL}, max_crashes={"mail": 0})
+    lose(story, child, ran=child.id, most=0)
     assert story.status(parent.id) is Status.FAILED

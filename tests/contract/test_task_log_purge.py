@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from taskqueue.status import Status
 from taskqueue.tasklog.entry import Cause, Search
 from tests.support.task_logs import Story
@@ -47,6 +49,24 @@ def test_what_was_cancelled_during_its_delay_stays_until_its_message_was_due(sto
     assert purge(story, Status.CANCELLED) == []
     story.clock.advance(4 * DAY)
     assert purge(story, Status.CANCELLED) == [1]
+
+
+@pytest.mark.parametrize("depth", [1, 2])
+def test_a_tree_stays_until_the_messages_of_all_in_it_were_due(story: Story, depth: int) -> None:
+    """P12, as above: of its children no more than of itself."""
+    parents = [story.running_parent()]
+    for _ in range(depth - 1):
+        parents.append(story.running_parent(parent_id=parents[-1].id))
+    story.add(parent_id=parents[-1].id, due_at=story.clock.now + int(5 * DAY * 1e6))
+    for parent in parents:
+        story.finish(parent)
+    story.log.cancel([parents[0].id])
+    assert story.status(parents[0].id) is Status.FAILED
+    story.clock.advance(3 * DAY)
+    assert purge(story, Status.FAILED) == []
+    assert len(left(story)) == depth + 1
+    story.clock.advance(4 * DAY)
+    assert sum(purge(story, Status.FAILED)) == depth + 1
 
 
 def test_attempts_go_with_their_entry(story: Story) -> None:

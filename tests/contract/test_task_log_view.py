@@ -8,6 +8,7 @@ import pytest
 
 from taskqueue.clock import to_datetime
 from taskqueue.errors import InvalidSearch, TaskQueueError, UnknownEntry
+from taskqueue.handle import Handle
 from taskqueue.report import Report
 from taskqueue.status import Status
 from taskqueue.tasklog.entry import Cancellation, Filter, Op, Search
@@ -15,6 +16,8 @@ from taskqueue.tasklog.reading import TaskLog
 from tests.support.task_logs import Story, ids
 
 NOBODY = "01890000-0000-7000-8000-000000000000"
+#: NUL, and each half of a surrogate pair
+ODD = ["\0", f"{NOBODY[:-1]}\0", "\ud800", f"\udfff{NOBODY[1:]}"]
 
 
 @pytest.fixture
@@ -38,6 +41,38 @@ def test_a_missing_task_is_an_error_and_no_empty_answer(log: TaskLog) -> None:
             ask(NOBODY)
     with pytest.raises(UnknownEntry, match="not what task ids look like"):
         log.get("42")
+
+
+@pytest.mark.parametrize("odd", ODD)
+def test_an_id_that_no_store_takes_is_a_missing_task_like_any_other(story: Story, log: TaskLog, odd: str) -> None:
+    """P16: databases do not find nothing when they are asked for these, each fails in a way of its own."""
+    task = story.add(owner="ann")
+    for view in (log, log.for_owner("ann")):
+        for ask in (view.get, view.status, view.report, view.attempts, view.children, view.cancel, view.archive):
+            with pytest.raises(UnknownEntry, match="not what task ids look like"):
+                ask(odd)
+        assert view.cancel([odd, task], force=True).keys() == {task}
+        assert view.archive([odd, task]) <= {task}
+    handle = Handle[None](odd, log)
+    for question in (handle.status, handle.report, handle.result, handle.progress, handle.attempts, handle.cancel):
+        with pytest.raises(UnknownEntry):
+            question()
+
+
+@pytest.mark.parametrize("odd", ODD)
+def test_what_no_store_takes_is_nowhere_in_the_log(story: Story, odd: str) -> None:
+    task = story.add(owner="ann")
+    log = story.log
+    assert (log.get(odd), log.attempts(odd), log.children(odd), log.keyed("mail", odd)) == (None, [], [], None)
+    assert log.statuses([task, odd]) == {task: Status.ENQUEUED}
+    assert (log.cancel_flags([odd]), log.turns([odd]), log.stats(owner=odd)) == (set(), {}, {})
+    log.settle([odd])
+    assert (log.archive([odd]), log.cancel([odd, task])) == (set(), {task: Cancellation.CANCELLED})
+
+
+def test_a_handle_of_a_task_that_is_not_there_says_so_when_it_is_cancelled(log: TaskLog) -> None:
+    with pytest.raises(UnknownEntry, match="may have been purged"):
+        Handle[None](NOBODY, log).cancel()
 
 
 def test_searching_by_keywords(story: Story, log: TaskLog) -> None:

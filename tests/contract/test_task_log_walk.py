@@ -19,7 +19,7 @@ from taskqueue.status import Status
 from taskqueue.tasklog.base import TaskLogBroker
 from taskqueue.tasklog.entry import Attempt, Cause, Claim, Entry, Filter, Op, Outcome, Search
 from tests.support.clock import FakeClock
-from tests.support.task_logs import LOG_BACKENDS, Story
+from tests.support.task_logs import LIFE, LOG_BACKENDS, Story
 
 WHICH = st.integers(0, 11)
 FEW = st.lists(WHICH, min_size=1, max_size=4)
@@ -70,7 +70,7 @@ class Walk(RuleBasedStateMachine):
     @rule(numbers=FEW)
     def claim(self, numbers: list[int]) -> None:
         asked = [Delivery(i, b"", "r") for i in self.some(numbers)]
-        answers = self.tell(lambda log: log.claim(asked, worker="w1"))
+        answers = self.tell(lambda log: log.claim(asked, worker="w1", incarnation=LIFE))
         self.claims.update({i: answer for i, answer in answers.items() if isinstance(answer, Claim)})
 
     @rule(number=WHICH, children=st.integers(0, 2))
@@ -121,11 +121,11 @@ class Walk(RuleBasedStateMachine):
         fences = {claim.id: claim.fence for claim in self.held(numbers)}
         self.tell(lambda log: log.release(fences, cause=Cause.STOPPED))
 
-    @rule(numbers=FEW, only_one=st.booleans(), running=st.booleans())
-    def lose(self, numbers: list[int], *, only_one: bool, running: bool) -> None:
-        lost = [Lost(i, "o", only_one) for i in dict.fromkeys(self.some(numbers))]
-        causes = {one.id: "signal 9" for one in lost} if running else {}
-        self.tell(lambda log: log.lost(lost, running=causes, max_crashes={self.queue: 1}))
+    @rule(numbers=FEW, owner=st.sampled_from([LIFE, LIFE, "another"]), only_one=st.booleans(), running=st.booleans())
+    def lose(self, numbers: list[int], owner: str, *, only_one: bool, running: bool) -> None:
+        cause = "signal 9" if running else None
+        lost = [Lost(i, owner, only_one, cause=cause) for i in dict.fromkeys(self.some(numbers))]
+        self.tell(lambda log: log.lost(lost, max_crashes={self.queue: 1}))
 
     @rule(numbers=FEW, force=st.booleans())
     def cancel(self, numbers: list[int], *, force: bool) -> None:

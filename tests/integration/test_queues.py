@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
+from typing import NoReturn
 
 import pytest
 import sqlalchemy as sa
@@ -20,13 +21,17 @@ from taskqueue import (
     context,
 )
 from taskqueue.app import App
+from taskqueue.brokers.rds import RdsQueueBroker
+from taskqueue.database import incarnations
 from taskqueue.errors import InvalidTransition, LeaseLost
 from taskqueue.ids import new_id
 from taskqueue.message import Message
-from taskqueue.queue import Parent
+from taskqueue.queue import Held, Parent, Queue
 from taskqueue.settings import parse
+from taskqueue.tasklog.entry import Cause
 from taskqueue.worker.leaving import Limits
 from tests.support import tasks
+from tests.support.eventually import eventually
 
 ONE_STORE = 'url = "sqlite:///{0}/one.db"'
 TWO_STORES = 'url = "sqlite:///{0}/messages.db"\n[task_log]\nurl = "sqlite:///{0}/log.db"'
@@ -212,6 +217,89 @@ def test_a_second_message_of_a_running_task_is_hidden(app):
     second = queue.turn([], limit=5, lease=60, worker="w2")
     assert (len(first.held), len(second.held)) == (1, 0)
     assert queue.broker.depth().delayed == 1
+
+
+def another(app: App, *, owner: str) -> Queue:
+    """The same queue in another worker's hands."""
+    app.dispatcher.initialize()
+    first = app.dispatcher.queue("default")
+    register(app, owner)
+    broker = RdsQueueBroker(first.broker.database, "default", owner=owner)
+    return Queue(broker, first.task_log, limits=first.limits, database=first.database, log_database=first.log_database)
+
+
+def register(app: App, owner: str) -> None:
+    for database in app.registers:
+        incarnations.register(
+            database, owner, slot="here", host="here", pid=1, kind="worker", queues=("default",), lease=600
+        )
+
+
+def test_who_dies_with_a_second_message_in_hand_takes_nothing_from_who_runs_the_task(app, monkeypatch):
+    """P2: also where the broker cannot know that it is only a second message."""
+    one, two = another(app, owner=new_id()), another(app, owner=new_id())
+    handle = app.dispatcher.enqueue(tasks.add, 1, 1)
+    (held,) = one.turn([], limit=1, lease=60, worker="w1").held
+    one.broker.push([Message(handle.id, held.delivery.body)])
+    monkeypatch.setattr(two.broker, "release", dies)
+    with pytest.raises(BrokerUnavailable, match="died"):
+        two.turn([], limit=5, lease=60, worker="w2")
+    one.recover([two.broker.owner], running={handle.id: "signal 9"})
+    assert handle.status() is Status.DEQUEUED
+    third = another(app, owner=new_id())
+    assert third.turn([], limit=5, lease=60, worker="w3").held == []
+    assert one.extend([held], lease=60) == {handle.id}
+    assert (app.dispatcher.task_log.get(handle.id).crashes, handle.attempts()) == (0, [])
+
+
+def dies(*_: object, **__: object) -> NoReturn:
+    raise BrokerUnavailable("died before this")
+
+
+def test_a_claim_that_was_stored_while_its_answer_was_lost_comes_back(app, monkeypatch):
+    """R4: whoever else is at work, and although the worker lives on."""
+    one = another(app, owner=new_id())
+    handle = app.dispatcher.enqueue(tasks.add, 1, 1)
+    claim = one.task_log.claim
+
+    def unanswered(*args: object, **options: object) -> NoReturn:
+        claim(*args, **options)
+        raise BrokerUnavailable("no answer to this")
+
+    monkeypatch.setattr(one.task_log, "claim", unanswered)
+    with pytest.raises(BrokerUnavailable, match="no answer"):
+        one.turn([], limit=1, lease=0.0, worker="w1")
+    monkeypatch.undo()
+    two = another(app, owner=new_id())
+
+    def taken() -> list[Held]:
+        two.recover()
+        return two.turn([], limit=1, lease=60, worker="w2").held
+
+    eventually(taken, what="the task in other hands")
+    assert app.dispatcher.task_log.get(handle.id).worker == "w2"
+
+
+def test_nothing_is_popped_while_the_log_is_away(open_app, monkeypatch):
+    app = open_app(TWO_STORES)
+    queue = app.dispatcher.queue("default")
+    app.dispatcher.enqueue(tasks.add, 1, 1)
+    monkeypatch.setattr(queue.task_log, "statuses", dies)
+    with pytest.raises(BrokerUnavailable, match="died"):
+        queue.turn([], limit=1, lease=60, worker="w1")
+    assert queue.broker.depth().leased == 0
+
+
+def test_what_a_dead_worker_ran_is_no_word_about_a_lease_of_another(app, monkeypatch):
+    """P4: both are recovered in one call, and the task that is lost is the one that the dead had run before."""
+    dead, stalled = another(app, owner=new_id()), another(app, owner=new_id())
+    handle = app.dispatcher.enqueue(tasks.add, 1, 1)
+    (held,) = dead.turn([], limit=1, lease=60, worker="w1").held
+    dead.release([held])
+    assert stalled.turn([], limit=1, lease=0.0, worker="w2").held
+    lost = eventually(lambda: stalled.recover([dead.broker.owner], running={handle.id: "signal 9"}))
+    assert [one.id for one in lost] == [handle.id]
+    assert [attempt.cause for attempt in handle.attempts()] == [Cause.HOST_LOST]
 
 
 def test_a_message_without_an_entry_is_adopted(app):

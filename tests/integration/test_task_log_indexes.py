@@ -111,6 +111,7 @@ def test_a_later_page_is_found_and_not_counted_off(database: Database, name: str
         ("with_open_children", "entry_parent"),
         ("child_counts", "entry_parent"),
         ("child_ids", "entry_parent"),
+        ("awaits_message", "entry_parent"),
         ("lively_children", "entry_parent"),
         ("heads", "PRIMARY KEY"),
         ("statuses", "PRIMARY KEY"),

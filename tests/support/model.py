@@ -216,6 +216,7 @@ class Model:
 
     def archive(self, task_id: str) -> None:
         if (task := self.tasks[task_id]).status.ended and task.status is not Status.ARCHIVED:
+            task.bad = task.status is not Status.COMPLETED
             task.become(Status.ARCHIVED)
 
     def settle(self, parents: Iterable[str | None]) -> None:

@@ -21,6 +21,8 @@ from tests.support.clock import FakeClock
 from tests.support.servers import open_in
 
 OpenTaskLog = Callable[[], TaskLogBroker]
+#: of the worker that claims here, if nothing else is said
+LIFE = "0197f7a0-0000-7000-8000-000000000001"
 REPORT = b'{"kind":"success","message":"done"}'
 
 
@@ -88,13 +90,13 @@ class Story:
         self.log.add([entry])
         return entry.id
 
-    def claim(self, task_id: str, *, worker: str = "w1") -> Claim:
-        claim = self.log.claim([Delivery(task_id, b"{}", "r")], worker=worker)[task_id]
+    def claim(self, task_id: str, *, worker: str = "w1", incarnation: str = LIFE) -> Claim:
+        claim = self.log.claim([Delivery(task_id, b"{}", "r")], worker=worker, incarnation=incarnation)[task_id]
         assert isinstance(claim, Claim), claim
         return claim
 
-    def begin(self, task_id: str, *, worker: str = "w1") -> Claim:
-        claim = self.claim(task_id, worker=worker)
+    def begin(self, task_id: str, *, worker: str = "w1", incarnation: str = LIFE) -> Claim:
+        claim = self.claim(task_id, worker=worker, incarnation=incarnation)
         assert self.log.start(task_id, fence=claim.fence, attempt=claim.attempts + 1, at=self.clock.now)
         return claim
 
