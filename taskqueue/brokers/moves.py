@@ -113,7 +113,7 @@ class Moves:
 
 
 def _delivery(row: Sequence[Any]) -> Delivery:
-    lane, number, task_id, alone, body = row
+    lane, number, task_id, alone, body, *_place = row
     if not isinstance(body, bytes):
         body = str(body).encode()  # somebody wrote text into the table; it is looked at like any other message
     return Delivery(task_id, body, str(number), lane // 2, bool(alone))

@@ -21,13 +21,15 @@ class Statements:
 
     What a scan has read is moved as `these` says. Where one writes at a time that is its range: `last_major` and
     `last_minor` are the last row's place in the order of the scan. Elsewhere others may have put a row between, or hold
-    one that the scan passed over: `ids` names the rows, and the other parameters lead an index to them.
+    one that the scan passed over: the rows, which are locked, are named by where they lie (`places`), or where a
+    database does not tell, by their `ids`, to which the other parameters lead an index.
     """
 
     def __init__(self, tables: Tables, dialect: Dialect) -> None:
         self._message, self._lease, self._delayed = tables.message, tables.lease, tables.delayed
         self._worker, self._tally = tables.worker, tables.tally
         self._dialect = dialect
+        self._places = [] if dialect.place is None else [dialect.place]
         self._looking()
         self._pushing()
         self._claiming()
@@ -62,7 +64,7 @@ class Statements:
         # R1: where others write at the same time, this holds off whoever declares us dead until we have committed.
         self.alive = sa.select(w.id).where(w.id == bindparam("owner")).with_for_update(read=True, key_share=True)
         self.scan = (
-            sa.select(m.lane, m.id, m.task_id, m.alone, m.body)
+            sa.select(m.lane, m.id, m.task_id, m.alone, m.body, *self._places)
             .where(m.queue == bindparam("queue"))
             .order_by(m.lane, m.id)
             .limit(bindparam("limit"))
@@ -81,7 +83,7 @@ class Statements:
         d = self._delayed.c
         these = self._read_rows(d.queue, d.due, d.id, few=False)
         self.due = (
-            sa.select(d.due, d.id)
+            sa.select(d.due, d.id, *self._places)
             .where(d.queue == bindparam("queue"), d.due <= bindparam("now"))
             .order_by(d.due, d.id)
             .limit(bindparam("limit"))
@@ -139,6 +141,8 @@ class Statements:
 
     def these(self, queue: str, rows: Sequence[Sequence[Any]]) -> dict[str, Any]:
         """Parameters that name rows which a scan gave in its order; they begin with their major and minor place."""
+        if self._places:
+            return {"places": [row[-1] for row in rows]}
         last = {"queue": queue, "last_major": rows[-1][0]}
         if self._dialect.one_writer:
             return last | {"last_minor": rows[-1][1]}
@@ -146,6 +150,8 @@ class Statements:
         return last | {"first_major": majors[0], "majors": majors, "ids": [row[1] for row in rows]}
 
     def _read_rows(self, queue: Column, major: Column, minor: Column, *, few: bool) -> list[sa.ColumnElement[bool]]:
+        if self._dialect.place is not None:
+            return [self._dialect.ids_in(self._dialect.place, "places")]
         of_queue = queue == bindparam("queue")
         last = bindparam("last_major", type_=major.type)
         if self._dialect.one_writer:

@@ -68,6 +68,8 @@ class Dialect(abc.ABC):
     commits_tables = False
     #: largest body of a message in bytes
     max_body = 16 * 1024 * 1024
+    #: where a row lies, which stays true as long as it is locked
+    place: sa.ColumnElement[Any] | None = None
     #: how producers wake idle workers
     wakeup: Wakeup
     #: the database's file, where it is one of this host; files beside it may prove who is alive

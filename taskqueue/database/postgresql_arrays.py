@@ -37,6 +37,16 @@ class ArrayLiteral(sa.types.UserDefinedType[Any]):
         return _literal_of(self.member)
 
 
+class Place(sa.types.UserDefinedType[str]):
+    """Where a row lies: "(0,1)" (PostgreSQL's manual, 5.5, System Columns)."""
+
+    cache_ok = True
+
+    def get_col_spec(self, **_: Any) -> str:
+        """The type's name in SQL."""
+        return "tid"
+
+
 def array(bind: str, kind: sa.types.TypeEngine[Any]) -> sa.ColumnElement[Any]:
     """The parameter of that name, a list of what a column of this kind takes, as an array."""
     # Text and not the column's own type, which would cut off what is longer.

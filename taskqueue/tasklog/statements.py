@@ -39,7 +39,8 @@ class Statements:
         self.insert = self._dialect.insert_new(entry) if self._dialect.counts_new else sa.insert(entry)
         self.note = self._dialect.insert_new(self.attempt)
         # Locked in the order of their ids by the same statement, whichever way the update comes to them (R12).
-        enqueued = among, e.status == int(Status.ENQUEUED)
+        # Not the bare status, whose index would be read for all that were enqueued when it was last looked over.
+        enqueued = among, (e.status + 0) == int(Status.ENQUEUED)
         free = sa.select(e.id).where(*enqueued).order_by(e.id).with_for_update().cte("free")
         returning = self._dialect.returns_changes
         claim = (

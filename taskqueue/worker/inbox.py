@@ -45,6 +45,8 @@ class Work(msgspec.Struct):
     #: when it started (monotonic), 0 before; and the interrupter's number of the run
     started: float = 0.0
     run: int = 0
+    #: when it was claimed (monotonic), and what the log said of it was news
+    claimed: float = 0.0
 
     @property
     def id(self) -> str:

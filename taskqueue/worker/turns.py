@@ -140,6 +140,8 @@ class Turns:
         works = [
             unpack(queue, held, self._crew.registry, worker=self._crew.slot, lease_end=lease_end) for held in turn.held
         ]
+        for work in works:
+            work.claimed = sent
         self._accept(station, works, short=turn.short, sent=sent)
         return bool(works)
 
