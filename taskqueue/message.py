@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import msgspec
 
+# `gc=False` here and wherever thousands of values live for a moment: they hold nothing that could hold them, so that
+# the collector of cycles, which would look at each of them time and again, need not know them.
+
 HIGHEST, DEFAULT_PRIORITY, LOWEST = 0, 5, 9
 
 
-class Message(msgspec.Struct, frozen=True):
+class Message(msgspec.Struct, frozen=True, gc=False):
     """One message to be stored.
 
     `id` is the task's id; `delay` is in seconds from the push, by the store's clock.
@@ -23,7 +26,7 @@ class Message(msgspec.Struct, frozen=True):
     group: str | None = None
 
 
-class Delivery(msgspec.Struct, frozen=True):
+class Delivery(msgspec.Struct, frozen=True, gc=False):
     """A message handed to one worker under a lease.
 
     `receipt` names this one hand-over (a later hand-over of the same message has another). `alone` is set where an
@@ -37,7 +40,7 @@ class Delivery(msgspec.Struct, frozen=True):
     alone: bool = False
 
 
-class Lost(msgspec.Struct, frozen=True):
+class Lost(msgspec.Struct, frozen=True, gc=False):
     """A lease that ended without its worker's word. The message is back in its queue."""
 
     id: str

@@ -25,14 +25,14 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     weight: int = 1
 
 
-class Held(msgspec.Struct, frozen=True):
+class Held(msgspec.Struct, frozen=True, gc=False):
     """A delivery that may run: the broker's lease and the log's claim."""
 
     delivery: Delivery
     claim: Claim
 
 
-class Finished(msgspec.Struct, frozen=True):
+class Finished(msgspec.Struct, frozen=True, gc=False):
     """A held delivery's run and what became of it."""
 
     delivery: Delivery

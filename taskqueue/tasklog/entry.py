@@ -11,7 +11,7 @@ from taskqueue.message import DEFAULT_PRIORITY
 from taskqueue.status import Status
 
 
-class Entry(msgspec.Struct, frozen=True, kw_only=True):
+class Entry(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A task's row in the task log. Times are microseconds since 1970 UTC; `report` is its encoded JSON."""
 
     id: str
@@ -85,7 +85,7 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
     report: bytes | None = None
 
 
-class Claim(msgspec.Struct, frozen=True):
+class Claim(msgspec.Struct, frozen=True, gc=False):
     """The log's word that a delivery may run: the fence that guards all that its run will write."""
 
     id: str
@@ -114,7 +114,7 @@ class Refusal(enum.Enum):
     CROWDED = "crowded"
 
 
-class Outcome(msgspec.Struct, frozen=True, kw_only=True):
+class Outcome(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What became of one run: the entry's next status, and what is written with it.
 
     `status` ENQUEUED means that it runs again after `delay` seconds. `attempt` is stored beside the entry where the

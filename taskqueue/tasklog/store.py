@@ -20,7 +20,7 @@ from taskqueue.tasklog.query import Query
 T = TypeVar("T")
 
 
-class Head(msgspec.Struct, frozen=True):
+class Head(msgspec.Struct, frozen=True, gc=False):
     """What the rules ask about an entry: all but its large values. The fields are named as those of `Entry`."""
 
     id: str

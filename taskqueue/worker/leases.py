@@ -22,7 +22,7 @@ FLUSH = 0.02
 #: after a running task has taken so long, the unstarted ones behind it go back (P13)
 PATIENCE = 0.2
 #: what the claim said of a task's cancel is news for so long
-YOUNG = 0.05
+YOUNG = 0.1
 #: a task whose lease is lost has so long, in seconds, to yield before its worker ends
 YIELD = 1.0
 
@@ -164,7 +164,7 @@ class Leases:
         """Read the cancel flags of what is held: often for young tasks, once a second for old ones (P12, R12)."""
         current = self._inbox.current
         age = now - current.started if current is not None else 0.0
-        self._tell_at = now + min(1.0, max(0.05, age / 10))
+        self._tell_at = now + min(1.0, max(YOUNG, age / 10))
         for queue, works in _by_queue(work for work in self._inbox.held if now >= work.claimed + YOUNG).items():
             if self.outages.away(queue):
                 continue

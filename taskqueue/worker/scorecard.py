@@ -19,9 +19,10 @@ from typing import Any
 import msgspec
 
 SIZE = 256
-_ROW = struct.Struct("=I36s64sBBBBIII36s64sdddQ")
-_HEAD = struct.Struct("=I")
-_TAIL_AT = _ROW.size
+_HEAD, _BODY = struct.Struct("=I"), struct.Struct("=36s64sBBBBIII36s64sdddQ")
+_TAIL_AT = _HEAD.size + _BODY.size
+#: fields that are stored as bytes
+_TEXTS = ("task_id", "task_name", "slot", "incarnation")
 
 
 class State(enum.IntEnum):
@@ -71,57 +72,47 @@ class Scorecard:
         self._offset = offset
         self._turn = 0
         self._lock = threading.Lock()
-        self.card: Card | None = None
+        #: by field, as they are stored; none before the first card, and after the last
+        self._fields: dict[str, Any] = {}
 
     def update(self, **changes: Any) -> None:
         """Store the row with these fields changed; from any thread of the worker."""
         with self._lock:
-            if self.card is not None:
-                self.write(msgspec.structs.replace(self.card, **changes))
+            if self._fields:
+                self._store(changes)
 
     def close(self) -> None:
         """Write no more: the memory goes away, and another thread may still have something to note."""
         with self._lock:
-            self.card = None
+            self._fields = {}
 
     def write(self, card: Card) -> None:
         """Store the row."""
-        self._turn = (self._turn + 1) & 0xFFFFFFFF
-        self.card = card
-        row = _ROW.pack(
-            self._turn,
-            card.incarnation.encode(),
-            card.slot.encode(),
-            card.state,
-            card.leaving,
-            card.paused,
-            card.supervised,
-            card.memory,
-            card.fence,
-            card.attempt,
-            card.task_id.encode(),
-            card.task_name.encode(),
-            card.since,
-            card.deadline,
-            card.lease_end,
-            card.done,
-        )
+        self._store(msgspec.structs.asdict(card))
+
+    def _store(self, changes: dict[str, Any]) -> None:
+        # Twice a task: no card is made of it.
+        for name in _TEXTS:
+            if name in changes:
+                changes[name] = changes[name].encode()
+        self._fields.update(changes)
+        self._turn = turn = (self._turn + 1) & 0xFFFFFFFF
         # Tail, body, head, in this order: while a write is under way, or was cut short, head and tail differ.
         at, body = self._offset, self._offset + _HEAD.size
-        _HEAD.pack_into(self._buffer, at + _TAIL_AT, self._turn)
-        self._buffer[body : at + _TAIL_AT] = row[_HEAD.size :]
-        _HEAD.pack_into(self._buffer, at, self._turn)
+        _HEAD.pack_into(self._buffer, at + _TAIL_AT, turn)
+        _BODY.pack_into(self._buffer, body, *self._fields.values())
+        _HEAD.pack_into(self._buffer, at, turn)
 
     def read(self) -> Card | None:
         """The row, or None if it is torn or was never written."""
         # Head, body, tail, each by itself: within one copy nobody knows what was copied first.
         (head,) = _HEAD.unpack_from(self._buffer, self._offset)
-        raw = self._buffer[self._offset : self._offset + _TAIL_AT]
+        raw = self._buffer[self._offset + _HEAD.size : self._offset + _TAIL_AT]
         (tail,) = _HEAD.unpack_from(self._buffer, self._offset + _TAIL_AT)
         if head == 0 or head != tail:
             return None
-        _, incarnation, slot, state, *flags, memory, fence, attempt, task, name, since, deadline, lease_end, done = (
-            _ROW.unpack(raw)
+        incarnation, slot, state, *flags, memory, fence, attempt, task, name, since, deadline, lease_end, done = (
+            _BODY.unpack(raw)
         )
         leaving, paused, supervised = map(bool, flags)
         return Card(

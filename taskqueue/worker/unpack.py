@@ -18,8 +18,11 @@ def unpack(queue: Queue, held: Held, registry: Registry, *, worker: str, lease_e
     except TaskQueueError as error:
         name, parent_id, master_status = _header(held.delivery.body)
         return Work(queue, held, worker, name, parent_id, master_status, None, error, 0.0, lease_end, cancelled)
-    said = (task.options.timeout, task.definition.options.timeout, queue.limits.timeout)
-    timeout = next(seconds for seconds in said if seconds is not None)
+    timeout = task.options.timeout
+    if timeout is None:
+        timeout = task.definition.options.timeout
+    if timeout is None:
+        timeout = queue.limits.timeout
     header = task.header
     return Work(
         queue,

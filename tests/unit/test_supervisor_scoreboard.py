@@ -7,6 +7,7 @@ import os
 import signal
 import struct
 from collections.abc import Callable
+from typing import Any
 
 import msgspec
 import pytest
@@ -59,6 +60,13 @@ class DyingNumber:
 
     def unpack_from(self, memory: DyingMemory, at: int) -> tuple[int, ...]:
         return self.struct.unpack_from(memory.memory, at)
+
+
+class DyingRow(DyingNumber):
+    """Writes a row of fields, or is killed before or half way."""
+
+    def pack_into(self, memory: DyingMemory, at: int, *values: Any) -> None:
+        memory[at : at + self.size] = self.struct.pack(*values)
 
 
 def in_a_child(story: Callable[[], object]) -> int:
@@ -142,6 +150,7 @@ def test_a_row_whose_writer_was_killed_in_the_middle_is_not_believed_and_can_be_
 
     def work() -> None:
         monkeypatch.setattr(scorecard, "_HEAD", DyingNumber("=I"))
+        monkeypatch.setattr(scorecard, "_BODY", DyingRow(scorecard._BODY.format))
         row.scorecard._buffer = DyingMemory(board.memory, steps)
         row.scorecard.update(task_id="then")
 
