@@ -8,8 +8,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from taskqueue.brokers.mark import Mark
 from taskqueue.brokers.statements import ALONE, Statements
 from taskqueue.clock import Clock
+from taskqueue.database.direct import Row
 from taskqueue.database.engine import Database, Transaction
 from taskqueue.message import Delivery, Message
 
@@ -20,6 +22,7 @@ class Moves:
     def __init__(self, database: Database, queue: str, sql: Statements, clock: Clock) -> None:
         self._dialect, self._wakeup = database.dialect, database.wakeup
         self._queue, self._sql, self._clock = queue, sql, clock
+        self._mark = Mark(clock, kept=database.dialect.keeps_dead_rows)
 
     def add(self, tx: Transaction, messages: Sequence[Message]) -> None:
         """New messages, at the end of their lanes or among the delayed."""
@@ -46,16 +49,28 @@ class Moves:
 
     def lease(self, tx: Transaction, *, owner: str, limit: int, until: int) -> list[Delivery]:
         """The first `limit` in order to this owner; what must be alone, alone."""
-        found = tx.rows(self._sql.scan, {"queue": self._queue, "limit": limit})
+        found = self._scan(tx, limit)
         if not found:
             return []
         before_alone = next((place for place, row in enumerate(found) if row[3]), len(found))
         taken = found[: before_alone or 1]
+        self._mark.move(tx, taken[-1][:2] if len(taken) == limit else None)
         these = self._sql.these(self._queue, taken) | {"owner": owner, "until": until}
         for statement in self._sql.lease:
             tx.run(statement, these)
         self._moved(tx, waiting=-len(taken), leased=len(taken))
         return [_delivery(row) for row in taken]
+
+    def _scan(self, tx: Transaction, limit: int) -> Sequence[Row]:
+        """From where the last one ended (R9), and from the start if that is not enough."""
+        given = {"queue": self._queue, "limit": limit}
+        if (place := self._mark.place) is not None:
+            lane, number = place
+            found = tx.rows(self._sql.scan_on, given | {"lane": lane, "mark": number})
+            if len(found) == limit:
+                return found
+        with self._mark.sweep():
+            return tx.rows(self._sql.scan, given)
 
     def put_back(self, tx: Transaction, leases: Sequence[int], *, alone: bool = False) -> None:
         """Ended leases to the front of their priority, in their order."""

@@ -70,6 +70,7 @@ class Statements:
             .limit(bindparam("limit"))
             .with_for_update(skip_locked=True)
         )
+        self.scan_on = self._scan_on()
         given = bindparam("owner", type_=w.id.type), bindparam("until", type_=m.id.type)
         self.lease = self._move(
             self._message,
@@ -77,6 +78,19 @@ class Statements:
             columns,
             lambda r: sa.select(r.id, r.queue, r.lane, r.task_id, r.alone, r.body, *given),
             these,
+        )
+
+    def _scan_on(self) -> sa.Select[Any]:
+        """The same from a place in one lane on, if the lanes before it are empty."""
+        m, before = self._message.c, self._message.alias("before").c
+        first = sa.select(before.id).where(before.queue == bindparam("queue"), before.lane < bindparam("lane"))
+        return (
+            sa.select(m.lane, m.id, m.task_id, m.alone, m.body, *self._places)
+            .where(m.queue == bindparam("queue"), m.lane == bindparam("lane"), m.id > bindparam("mark"))
+            .where(~first.exists())
+            .order_by(m.id)
+            .limit(bindparam("limit"))
+            .with_for_update(skip_locked=True)
         )
 
     def _promoting(self) -> None:

@@ -68,6 +68,8 @@ class Dialect(abc.ABC):
     commits_tables = False
     #: largest body of a message in bytes
     max_body = 16 * 1024 * 1024
+    #: rows that are gone are read over as long as any transaction might see them
+    keeps_dead_rows = False
     #: where a row lies, which stays true as long as it is locked
     place: sa.ColumnElement[Any] | None = None
     #: how producers wake idle workers

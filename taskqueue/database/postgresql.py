@@ -49,6 +49,7 @@ class PostgresqlDialect(ServerDialect):
     moves_in_one = True
     place = sa.literal_column("ctid", Place())
     returns_changes = True
+    keeps_dead_rows = True
 
     def __init__(
         self, url: sa.URL, tables: Tables, *, timeout: float, clock: Clock, options: Mapping[str, Any] = NO_OPTIONS
@@ -206,23 +207,17 @@ class PostgresqlDialect(ServerDialect):
     def insert_rows(self, transaction: Transaction, statement: sa.Insert, rows: Sequence[Mapping[str, Any]]) -> int:
         if len(rows) < WORTH_A_COPY or transaction.joined:
             return super().insert_rows(transaction, statement, rows)
-        return self._copy(transaction.connection, statement.table, rows)
+        return self._copy(transaction, statement.table, rows)
 
-    def _copy(self, connection: sa.Connection, table: Any, rows: Sequence[Mapping[str, Any]]) -> int:
+    def _copy(self, transaction: Transaction, table: Any, rows: Sequence[Mapping[str, Any]]) -> int:
         """The same by COPY, which knows no conflicts: a row that is there already is an IntegrityError."""
         columns = list(rows[0])
-        prepare = connection.dialect.identifier_preparer
+        prepare = transaction.connection.dialect.identifier_preparer
         names = ", ".join(prepare.quote(name) for name in columns)
         command = f"COPY {prepare.format_table(table)} ({names}) FROM STDIN"
-        raw: Any = connection.connection.driver_connection
-        try:
-            with raw.cursor() as cursor, cursor.copy(command) as copy:
-                for row in rows:
-                    copy.write_row([row[name] for name in columns])
-        except self._psycopg.Error as error:
-            raise sa.exc.DBAPIError.instance(
-                command, None, error, self._psycopg.Error, dialect=connection.dialect
-            ) from error
+        with transaction.driver(command) as cursor, cursor.copy(command) as copy:
+            for row in rows:
+                copy.write_row([row[name] for name in columns])
         return len(rows)
 
     def update_rows(self, transaction: Transaction, table: sa.Table, rows: Sequence[Mapping[str, Any]]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from functools import cache
 from typing import Any
 
@@ -54,6 +54,10 @@ class Transaction:
         if self.joined:
             return self.connection.execute(statement, values).rowcount
         return self._direct.run_each(self.connection, statement, values)
+
+    def driver(self, text: str) -> AbstractContextManager[Any]:
+        """A cursor of the driver's own for what is called `text`; not inside of an application's transaction."""
+        return self._direct.driver(self.connection, text)
 
     def count(self, queue: str, what: str, delta: int) -> None:
         """Change a count by `delta` (`taskqueue.database.tally`); written once, at the end."""
