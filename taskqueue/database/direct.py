@@ -51,7 +51,7 @@ class Direct:
         """Run it once; how many rows were concerned."""
         compiled = self._compiled(connection, statement, values)
         if compiled is None:
-            return connection.execute(statement, values).rowcount
+            return counted(connection, statement, values)
         with self.driver(connection, compiled.text) as cursor:
             cursor.execute(compiled.text, compiled.bound(values))
             count: int = cursor.rowcount
@@ -61,7 +61,7 @@ class Direct:
         """Run it once for each of these, which have the same names; how many rows were concerned."""
         compiled = self._compiled(connection, statement, values[0])
         if compiled is None:
-            return connection.execute(statement, values).rowcount
+            return counted(connection, statement, values)
         with self.driver(connection, compiled.text) as cursor:
             cursor.executemany(compiled.text, [compiled.bound(each) for each in values])
             count: int = cursor.rowcount
@@ -101,6 +101,11 @@ class Direct:
             return self._known[key]
         except KeyError:
             return self._known.setdefault(key, _compile(connection.dialect, statement, list(values)))
+
+
+def counted(connection: sa.Connection, statement: sa.Executable, values: Values | Sequence[Values]) -> int:
+    """Run it through SQLAlchemy; how many rows were concerned."""
+    return connection.execute(statement, values, execution_options={"preserve_rowcount": True}).rowcount
 
 
 def _compile(dialect: sa.Dialect, statement: Any, names: list[str]) -> _Compiled | None:

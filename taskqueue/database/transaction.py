@@ -10,7 +10,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from taskqueue.database.direct import Direct, Row, Values
+from taskqueue.database.direct import Direct, Row, Values, counted
 from taskqueue.database.schema import Tables
 from taskqueue.errors import TaskQueueError
 
@@ -46,13 +46,13 @@ class Transaction:
     def run(self, statement: sa.Executable, values: Values) -> int:
         """Run such a statement; how many rows were concerned."""
         if self.joined:
-            return self.connection.execute(statement, values).rowcount
+            return counted(self.connection, statement, values)
         return self._direct.run(self.connection, statement, values)
 
     def run_each(self, statement: sa.Executable, values: Sequence[Values]) -> int:
         """Run such a statement once for each of these values."""
         if self.joined:
-            return self.connection.execute(statement, values).rowcount
+            return counted(self.connection, statement, values)
         return self._direct.run_each(self.connection, statement, values)
 
     def driver(self, text: str) -> AbstractContextManager[Any]:
