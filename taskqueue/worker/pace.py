@@ -1,7 +1,8 @@
 """How much to lease: about 100 ms worth of tasks, measured as it goes (DESIGN, Speed).
 
 Durations are learnt per task name (an exponential mean, so that a change of habit shows within a few tasks) and for
-the queue's mix as a whole. A batch grows at most twofold at a time: one wrong guess costs little.
+the queue's mix as a whole. A batch grows at most twofold at a time: one wrong guess costs little. It shrinks at most
+tenfold a task: that one short task was kept from its processor says nothing of the next hundred.
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ from collections.abc import Sequence
 
 TARGET = 0.1
 MOST = 500
+#: seconds within which nobody can tell how long a task took
+SHORTEST = 1e-5
 _NEW_SHARE = 0.2
 
 
@@ -25,11 +28,15 @@ class Pace:
 
     def learn(self, name: str, seconds: float) -> None:
         """A task of that name took so long."""
-        known = self._by_name.get(name)
-        self._by_name[name] = seconds if known is None else known + _NEW_SHARE * (seconds - known)
-        # Rises at once, falls slowly: hoarding behind long tasks is worse than a small batch.
-        mix = self._mix
-        self._mix = seconds if mix is None or seconds > 10 * mix else mix + 0.05 * (seconds - mix)
+        known, mix = self._by_name.get(name), self._mix
+        if known is not None:
+            known += _NEW_SHARE * (min(seconds, _most_after(known)) - known)
+        self._by_name[name] = seconds if known is None else known
+        # Rises fast, falls slowly: hoarding behind long tasks is worse than a small batch.
+        if mix is None or seconds > 10 * mix:
+            self._mix = seconds if mix is None else min(seconds, _most_after(mix))
+        else:
+            self._mix = mix + 0.05 * (seconds - mix)
 
     def expected(self, name: str) -> float:
         """Seconds that a task of that name will take; a never seen one counts as a whole batch's worth."""
@@ -55,3 +62,8 @@ class Pace:
             if total > 2 * self._target:
                 return max(1, number)
         return len(names)
+
+
+def _most_after(seconds: float) -> float:
+    """How long a task counts as at most where so many seconds were expected."""
+    return 10 * max(seconds, SHORTEST)

@@ -47,11 +47,22 @@ def test_nothing_more_is_asked_for_while_a_whole_batch_waits():
     assert learnt(0.001).limit(waiting=TARGET) == 0
 
 
-def test_one_long_task_shrinks_the_batch_at_once():
+def test_a_few_long_tasks_shrink_the_batch_to_one():
     pace = learnt(0.001)
     grown(pace)
-    pace.learn("slow", 5.0)
-    assert pace.limit() == 1
+    limits = []
+    for _ in range(3):
+        pace.learn("slow", 5.0)
+        limits.append(pace.limit())
+    assert limits == [10, 1, 1]
+
+
+def test_a_short_task_that_was_kept_from_its_processor_shrinks_no_batch():
+    pace = learnt(1e-6)
+    grown(pace)
+    pace.learn("t", 0.05)
+    assert pace.limit() == MOST
+    assert pace.fitting(["t"] * MOST) == MOST
 
 
 def test_what_lies_behind_a_known_long_task_does_not_fit():
