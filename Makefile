@@ -24,11 +24,13 @@ test: $(STAMP) ## run the tests
 soak: $(STAMP) ## run the tests that take minutes
 	@$(BIN)/python -m pytest -q -n 2 --dist worksteal -m soak $(ARGS)
 
-lint: $(STAMP) ## check format, style, types and floors
+lint: $(STAMP) ## check format, style, types, floors and known holes
 	@$(BIN)/ruff format --check --quiet .
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-logo
+	@$(BIN)/bandit --quiet --configfile pyproject.toml --recursive taskqueue supervisor
+	@$(BIN)/python -m tests.support.audit
 
 bench: $(STAMP) ## measure
 	@$(BIN)/python -m tests.bench $(ARGS)

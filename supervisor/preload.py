@@ -65,4 +65,5 @@ def _begin_anew() -> NoReturn:
     os.environ[VARIABLE] = "false"
     for stream in (sys.stdout, sys.stderr):
         stream.flush()
-    os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606  # the same program, with its own words
+    # The same program, with its own words.
+    os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606  # nosec B606

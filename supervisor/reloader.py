@@ -80,7 +80,7 @@ class Reloader:
         if command is None:
             return
         # Without our input: a program of another group that reads from a terminal is stopped.
-        self.program = subprocess.Popen(  # noqa: S603  # the developer's own program
+        self.program = subprocess.Popen(  # noqa: S603  # nosec B603  # the developer's own program
             tether.command(command), stdin=subprocess.DEVNULL, process_group=0
         )
 

@@ -29,7 +29,7 @@ def main(args: Sequence[str]) -> NoReturn:
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
     if os.getppid() != int(parent):
         sys.exit(128 + signal.SIGTERM)
-    os.execvp(program[0], program)  # noqa: S606  # the caller's own program
+    os.execvp(program[0], program)  # noqa: S606  # nosec B606  # the caller's own program
 
 
 if __name__ == "__main__":

@@ -180,7 +180,7 @@ class Fleet:
         return code
 
     def _run(self, module: Sequence[str], out: int, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
-        return subprocess.Popen(  # noqa: S603  # our own command, from our own Python
+        return subprocess.Popen(  # noqa: S603  # nosec B603  # our own command, from our own Python
             [sys.executable, "-m", *module],
             # Whence -m finds the very package that runs here.
             cwd=Path(taskqueue.__file__).parents[1],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 from statistics import median
@@ -22,9 +23,17 @@ class Sample(msgspec.Struct, frozen=True):
     connections: int
 
 
-def sample(process: psutil.Process, *, connections: int, children: int = 0) -> Sample:
-    """A process now. A master has two descriptors for each of its `children`, who come and go."""
-    return Sample(process.memory_info().rss, process.num_fds() - 2 * children, process.num_threads(), connections)
+def sample(process: psutil.Process, *, connections: int = 0, others: int = 0) -> Sample:
+    """A process now. `others` are descriptors that come and go, or are counted as connections."""
+    return Sample(process.memory_info().rss, process.num_fds() - others, process.num_threads(), connections)
+
+
+def at_work(process: psutil.Process) -> Sample:
+    """A worker now: its sockets and its handles on SQLite's files are its connections and no descriptors."""
+    sockets = len(process.net_connections("all"))
+    files = [os.path.basename(file.path) for file in process.open_files()]
+    handles = sum(name.endswith((".db", "-wal", "-shm", "-lock", "-turn")) for name in files)
+    return sample(process, connections=sockets + files.count("tasks.db"), others=sockets + handles)
 
 
 def grown(samples: list[Sample]) -> list[str]:
