@@ -48,12 +48,17 @@ def _left(app: App, *, workers: bool) -> Iterator[str]:
     for queue in app.queues.values():
         if depth := queue.broker.depth().total:
             yield f"queue {queue.name!r} holds {depth} messages"
-    databases = {id(q.log_database): q.log_database for q in app.queues.values()}
-    for database in [*databases.values(), *app.registers]:
+    databases = {
+        id(database): database for database in (*(q.log_database for q in app.queues.values()), *app.registers)
+    }
+    for database in databases.values():
         assert database is not None
-        for table in (*HANDS, *(() if workers else ("worker",))):
-            rows = _rows(database, sa.select(getattr(database.tables, table)))
-            yield from (f"left in {table}: {row}" for row in rows)
+        tables, worker = database.tables, database.tables.worker
+        # A keeper holds nothing: what is left of one that was killed ends with its lease.
+        registered = sa.select(worker).where(worker.c.kind != "keeper")
+        hands = {name: sa.select(getattr(tables, name)) for name in HANDS}
+        for table, statement in (hands if workers else hands | {"worker": registered}).items():
+            yield from (f"left in {table}: {row}" for row in _rows(database, statement))
 
 
 def _rows(database: Database, statement: sa.Select[Any]) -> list[sa.Row[Any]]:

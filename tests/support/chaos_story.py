@@ -14,8 +14,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -23,29 +22,32 @@ from random import Random
 
 import msgspec
 
-from taskqueue import Status
 from taskqueue.app import App
 from taskqueue.database import incarnations
 from taskqueue.errors import BrokerUnavailable
 from taskqueue.ids import new_id
 from taskqueue.settings import load
-from tests.support import tasks
-from tests.support.chaos import WEIGHTS, Chaos, schedule
+from tests.support import books, tasks
+from tests.support.chaos import BEYOND_THE_LEASE, WEIGHTS, Chaos, schedule
 from tests.support.chaos_stores import STORES, Store
 from tests.support.eventually import eventually
-from tests.support.fleet import Ledger, faults
 from tests.support.hosts import Host
+from tests.support.ledger import Ledger, verdict
 
 NAMES = ("red", "green", "blue")
-#: longer than any fault here lasts, on a busy machine too: what a task survives is its lease
-LEASE = 20
+#: longer than any fault here lasts, on a busy machine too: what a task survives is its lease. Where processes stand
+#: still for longer than that, it is short
+LEASE, SHORT_LEASE = 20.0, 4.0
 DEFAULTS = 'lease = {lease}\nmax_crashes = 1000000\ncommit = "{commit}"'
 #: seconds that a task takes at most, and how many in a hundred are of that kind
 LENGTHS = {0.0: 70, 0.02: 20, 0.2: 8, 1.0: 2}
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
-    """What is played. `freeze`: for how long a process is frozen at most, in seconds."""
+    """What is played. `freeze`: for how long a process is frozen at most, in seconds.
+
+    `suspend`: workers and hosts stand still for longer than their leases instead, and the store is left in peace.
+    """
 
     store: str
     seed: int
@@ -54,6 +56,16 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     workers: int = 2
     ahead: int = 1000
     freeze: float = 3.0
+    suspend: bool = False
+
+    @property
+    def lease(self) -> float:
+        """Seconds."""
+        return SHORT_LEASE if self.suspend else LEASE
+
+    def weights(self, store: Store) -> Mapping[str, int]:
+        """What may happen, and how often."""
+        return BEYOND_THE_LEASE if self.suspend else WEIGHTS | dict(store.weights)
 
     @property
     def commit(self) -> str:
@@ -113,13 +125,13 @@ class Story:
         self._store = store
         parts = {
             "stores": store.text,
-            "defaults": DEFAULTS.format(lease=LEASE, commit=plan.commit),
+            "defaults": DEFAULTS.format(lease=plan.lease, commit=plan.commit),
             "queues": f"[queues.default]\nworkers = {plan.workers}",
         }
         self.hosts = [Host(folder / name, **parts) for name in NAMES]
         self.ledger = Ledger(folder / "ledger")
         self.producer = Producer(self.hosts, self.ledger, plan)
-        self.chaos = Chaos(self.hosts, store, freeze=plan.freeze)
+        self.chaos = Chaos(self.hosts, store, freeze=plan.freeze, lease=plan.lease)
         self.violations: list[str] = []
         self._began = time.monotonic()
 
@@ -128,12 +140,15 @@ class Story:
         for host in self.hosts:
             host.start(ready=False)
         self.producer.start()
-        weights = WEIGHTS | dict(self._store.weights)
-        for fault in schedule(
-            self.plan.seed, tasks=self.plan.tasks, faults=self.plan.faults, hosts=len(self.hosts), weights=weights
+        for blow in schedule(
+            self.plan.seed,
+            tasks=self.plan.tasks,
+            faults=self.plan.faults,
+            hosts=len(self.hosts),
+            weights=self.plan.weights(self._store),
         ):
-            self._until(fault.after)
-            self.chaos.strike(fault)
+            self._until(blow.after)
+            self.chaos.strike(blow)
         self.chaos.end()
         self._store.calm()
         self._until(self.plan.tasks)
@@ -155,10 +170,9 @@ class Story:
 
     def _all_completed(self) -> None:
         """The log says so of all, and no message is left: SQS brings some twice, or late."""
-        dispatcher = self.hosts[0].queue
-        log, broker = dispatcher.task_log, dispatcher.queue("default").broker
-        eventually(lambda: log.categories()["completed"] == self.plan.tasks, within=120, what="all completed")
-        eventually(lambda: broker.depth().total == 0, within=120, what="an empty queue")
+        app = self.hosts[0].app
+        eventually(lambda: app.task_log.categories()["completed"] == self.plan.tasks, within=120, what="all completed")
+        eventually(lambda: books.nothing_in_hand(app), within=120, what="empty queues")
 
     def _stop(self) -> None:
         for host in self.hosts:
@@ -171,24 +185,14 @@ class Story:
                 supervisor.nothing_left()
 
     def _verdict(self) -> list[str]:
-        """What may not be, in sentences."""
-        self.ledger.read_on()
-        killed = {pid: at for host in self.hosts for pid, at in host.killed.items()}
-        found = faults(self.ledger, killed)
-        enqueued, ran = self.producer.enqueued, set(self.ledger.runs)
-        found += [f"{task_id} was enqueued and never ran" for task_id in enqueued - ran]
-        found += [f"{task_id} ran and was never enqueued" for task_id in ran - enqueued]
-        if self.plan.commit == "each":
-            found += [f"{pid} died once and {n} tasks were repeated" for pid, n in self._repeated().items() if n > 1]
-        stats = self.hosts[0].queue.task_log.stats()
-        if stats != {"default": {Status.COMPLETED: self.plan.tasks}}:
-            found.append(f"the task log says {stats}")
-        return found + [f"{pid} is registered still" for pid in self._registered()]
-
-    def _repeated(self) -> Counter[int]:
-        """By process: how many tasks were run again after it had begun them."""
-        runs = (sorted(by_claim.values(), key=lambda run: run.start) for by_claim in self.ledger.runs.values())
-        return Counter(run.pid for of_task in runs for run in of_task[:-1])
+        """What may not be. What befalls a store explains no second run: workers go on as long as their leases (P15)."""
+        return verdict(
+            self.ledger,
+            books.read(self.hosts[0].app),
+            enqueued=self.producer.enqueued,
+            faults=[fault for host in self.hosts for fault in host.faults],
+            commit_each=self.plan.commit == "each",
+        )
 
     def _registered(self) -> list[int]:
         """The workers that are taken for alive."""
@@ -248,6 +252,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--faults", type=int, default=200)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--ahead", type=int, default=1000)
+    parser.add_argument("--suspend", action="store_true", help="stand still for longer than the lease")
     parser.add_argument("--folder", type=Path, help="where logs, ledger and stores are kept (default: nowhere)")
     told = vars(parser.parse_args(arguments))
     folder = told.pop("folder")
