@@ -53,12 +53,21 @@ def _left(app: App, *, workers: bool) -> Iterator[str]:
     }
     for database in databases.values():
         assert database is not None
-        tables, worker = database.tables, database.tables.worker
-        # A keeper holds nothing: what is left of one that was killed ends with its lease.
-        registered = sa.select(worker).where(worker.c.kind != "keeper")
-        hands = {name: sa.select(getattr(tables, name)) for name in HANDS}
-        for table, statement in (hands if workers else hands | {"worker": registered}).items():
-            yield from (f"left in {table}: {row}" for row in _rows(database, statement))
+        found = {name: _rows(database, sa.select(getattr(database.tables, name))) for name in HANDS}
+        if not workers:
+            found["worker"] = _workers(database)
+        yield from (f"left in {table}: {row}" for table, rows in found.items() for row in rows)
+
+
+def registered(app: App) -> list[int]:
+    """The processes of all workers that are registered, be they alive or not."""
+    return sorted(row.pid for database in app.registers for row in _workers(database))
+
+
+def _workers(database: Database) -> list[sa.Row[Any]]:
+    # A keeper holds nothing: what is left of one that was killed goes with the end of its lease.
+    worker = database.tables.worker
+    return _rows(database, sa.select(worker).where(worker.c.kind != "keeper"))
 
 
 def _rows(database: Database, statement: sa.Select[Any]) -> list[sa.Row[Any]]:

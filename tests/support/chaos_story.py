@@ -22,11 +22,8 @@ from random import Random
 
 import msgspec
 
-from taskqueue.app import App
-from taskqueue.database import incarnations
 from taskqueue.errors import BrokerUnavailable
 from taskqueue.ids import new_id
-from taskqueue.settings import load
 from tests.support import books, tasks
 from tests.support.chaos import BEYOND_THE_LEASE, WEIGHTS, Chaos, schedule
 from tests.support.chaos_stores import STORES, Store
@@ -178,7 +175,8 @@ class Story:
         for host in self.hosts:
             host.supervisor.ready()
         living = sorted(process.pid for host in self.hosts for process in host.working())
-        eventually(lambda: self._registered() == living, what=f"only the workers {living} that are registered")
+        app = self.hosts[0].app
+        eventually(lambda: books.registered(app) == living, within=60, what=f"only the workers {living} registered")
         for host in self.hosts:
             host.supervisor.end()
             for supervisor in host.supervisors:
@@ -193,15 +191,6 @@ class Story:
             faults=[fault for host in self.hosts for fault in host.faults],
             commit_each=self.plan.commit == "each",
         )
-
-    def _registered(self) -> list[int]:
-        """The workers that are taken for alive."""
-        app = App(load(self.hosts[0].config))
-        try:
-            everyone = [one for database in app.registers for one in incarnations.alive(database)]
-            return sorted(one.pid for one in everyone if one.kind == "worker")
-        finally:
-            app.close()
 
     @property
     def report(self) -> str:
