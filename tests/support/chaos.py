@@ -154,7 +154,7 @@ class Chaos:
         host.signal(signal.SIGCONT)
 
     def _wait(self, blow: Blow, *, unless: Callable[[], bool] = lambda: False) -> None:
-        over = time.monotonic() + self._lease + blow.size * 2 * NOTICED
+        over = time.monotonic() + self._lease + blow.size * 1.5 * NOTICED
         eventually(lambda: unless() or time.monotonic() > over, within=600, what="the end of its leases")
 
     # What ends by itself

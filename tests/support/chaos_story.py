@@ -8,36 +8,31 @@ plays one outside of the suite, in a folder for temporary files; exit code 1 if 
 from __future__ import annotations
 
 import argparse
-import itertools
 import json
+import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
-from random import Random
 
 import msgspec
 
-from taskqueue.errors import BrokerUnavailable
-from taskqueue.ids import new_id
-from tests.support import books, tasks
+from tests.support import books, small_disk
 from tests.support.chaos import BEYOND_THE_LEASE, WEIGHTS, Chaos, schedule
 from tests.support.chaos_stores import STORES, Store
 from tests.support.eventually import eventually
 from tests.support.hosts import Host
 from tests.support.ledger import Ledger, verdict
+from tests.support.producer import Producer
 
 NAMES = ("red", "green", "blue")
 #: longer than any fault here lasts, on a busy machine too: what a task survives is its lease. Where processes stand
 #: still for longer than that, it is short
 LEASE, SHORT_LEASE = 20.0, 4.0
 DEFAULTS = 'lease = {lease}\nmax_crashes = 1000000\ncommit = "{commit}"'
-#: seconds that a task takes at most, and how many in a hundred are of that kind
-LENGTHS = {0.0: 70, 0.02: 20, 0.2: 8, 1.0: 2}
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
@@ -70,50 +65,6 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         return "each" if self.seed % 2 else "batch"
 
 
-class Producer(threading.Thread):
-    """An application that enqueues whatever happens, by the hosts in turn: what failed is repeated by its id (P1)."""
-
-    def __init__(self, hosts: Sequence[Host], ledger: Ledger, plan: Plan) -> None:
-        super().__init__(name="producer", daemon=True)
-        self.enqueued: set[str] = set()
-        self.refused = 0
-        self.error: BaseException | None = None
-        self._hosts = hosts
-        self._ledger = ledger
-        self._plan = plan
-        self._over = threading.Event()
-
-    def run(self) -> None:
-        """The thread's life."""
-        random = Random(self._plan.seed)
-        try:
-            for _, host in zip(range(self._plan.tasks), itertools.cycle(self._hosts), strict=False):
-                while len(self.enqueued) - len(self._ledger.ended) >= self._plan.ahead:
-                    if self._over.wait(0.01):
-                        return
-                (most,) = random.choices([*LENGTHS], [*LENGTHS.values()])
-                self._enqueue(host, most * random.random())
-        except BaseException as error:  # noqa: BLE001  # the story tells of it
-            self.error = error
-
-    def _enqueue(self, host: Host, seconds: float) -> None:
-        task_id = new_id()
-        self.enqueued.add(task_id)
-        while not self._over.is_set():
-            try:
-                host.queue.options(id=task_id).enqueue(tasks.traced, str(self._ledger.path), seconds)
-                return
-            except BrokerUnavailable:
-                self.refused += 1
-                self._over.wait(0.05)
-
-    def end(self) -> None:
-        """Enqueue nothing more."""
-        self._over.set()
-        if self.is_alive():
-            self.join(30)
-
-
 class Story:
     """One plan, played in a folder; `report` is what is to be said of it."""
 
@@ -127,7 +78,7 @@ class Story:
         }
         self.hosts = [Host(folder / name, **parts) for name in NAMES]
         self.ledger = Ledger(folder / "ledger")
-        self.producer = Producer(self.hosts, self.ledger, plan)
+        self.producer = Producer(self.hosts, self.ledger, seed=plan.seed, count=plan.tasks, ahead=plan.ahead)
         self.chaos = Chaos(self.hosts, store, freeze=plan.freeze, lease=plan.lease)
         self.violations: list[str] = []
         self._began = time.monotonic()
@@ -246,7 +197,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     told = vars(parser.parse_args(arguments))
     folder = told.pop("folder")
     with tempfile.TemporaryDirectory(prefix="tq-") as temporary:
-        return 1 if play(Plan(**told), folder or Path(temporary)).violations else 0
+        folder = folder or Path(temporary)
+        if told["store"] == "small-disk" and not (folder / "store").is_mount():
+            return _on_a_small_disk(folder, arguments if arguments is not None else sys.argv[1:])
+        return 1 if play(Plan(**told), folder).violations else 0
+
+
+def _on_a_small_disk(folder: Path, arguments: Sequence[str]) -> int:
+    """The same again, where the store's folder is one."""
+    (folder / "store").mkdir(exist_ok=True)
+    program = [sys.executable, "-m", "tests.support.chaos_story", *arguments, "--folder", str(folder)]
+    return subprocess.run(small_disk.command(folder / "store", program)).returncode
 
 
 if __name__ == "__main__":
