@@ -6,6 +6,7 @@ import os
 import signal
 import struct
 import time
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -57,9 +58,8 @@ class Host(Site):
         return [process for process in self._children() if "/keeper/" in _title(process)]
 
     def _children(self) -> list[psutil.Process]:
-        everyone = [psutil.Process(pid) for supervisor in self.supervisors for pid in supervisor.session()]
-        found = [process for process in everyone if _title(process).startswith("taskqueue ")]
-        return sorted(found, key=lambda process: process.pid)
+        everyone = {pid for supervisor in self.supervisors for pid in supervisor.session()}
+        return [process for process in _processes(everyone) if _title(process).startswith("taskqueue ")]
 
     def kill(self, process: psutil.Process) -> None:
         """KILL. Its task may go on until it is dead, but nobody else's run of it may begin before this."""
@@ -87,6 +87,12 @@ class Host(Site):
             with suppress(ProcessLookupError):
                 os.kill(pid, number)
         return pids
+
+
+def _processes(pids: Iterable[int]) -> Iterator[psutil.Process]:
+    for pid in sorted(pids):
+        with suppress(psutil.NoSuchProcess):
+            yield psutil.Process(pid)
 
 
 def _title(process: psutil.Process) -> str:
