@@ -32,6 +32,9 @@ NAMES = ("red", "green", "blue")
 #: longer than any fault here lasts, on a busy machine too: what a task survives is its lease. Where processes stand
 #: still for longer than that, it is short
 LEASE, SHORT_LEASE = 20.0, 4.0
+#: seconds that a task takes at most, and how many in a hundred are of that kind; longer where workers are to stand
+#: still in the middle of one
+LENGTHS, LONGER = {0.0: 70, 0.02: 20, 0.2: 8, 1.0: 2}, {0.0: 40, 0.2: 30, 2.0: 30}
 DEFAULTS = 'lease = {lease}\nmax_crashes = 1000000\ncommit = "{commit}"'
 
 
@@ -78,7 +81,14 @@ class Story:
         }
         self.hosts = [Host(folder / name, **parts) for name in NAMES]
         self.ledger = Ledger(folder / "ledger")
-        self.producer = Producer(self.hosts, self.ledger, seed=plan.seed, count=plan.tasks, ahead=plan.ahead)
+        self.producer = Producer(
+            self.hosts,
+            self.ledger,
+            seed=plan.seed,
+            count=plan.tasks,
+            ahead=plan.ahead,
+            lengths=LONGER if plan.suspend else LENGTHS,
+        )
         self.chaos = Chaos(self.hosts, store, freeze=plan.freeze, lease=plan.lease)
         self.violations: list[str] = []
         self._began = time.monotonic()

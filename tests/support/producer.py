@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from random import Random
 
 from taskqueue.errors import BrokerUnavailable
@@ -13,14 +13,23 @@ from tests.support import tasks
 from tests.support.hosts import Host
 from tests.support.ledger import Ledger
 
-#: seconds that a task takes at most, and how many in a hundred are of that kind
-LENGTHS = {0.0: 70, 0.02: 20, 0.2: 8, 1.0: 2}
-
 
 class Producer(threading.Thread):
-    """`count` tasks by the hosts in turn, never more than `ahead` that have not run. What failed is repeated (P1)."""
+    """`count` tasks by the hosts in turn, never more than `ahead` that have not run. What failed is repeated (P1).
 
-    def __init__(self, hosts: Sequence[Host], ledger: Ledger, *, seed: int, count: int, ahead: int) -> None:
+    `lengths`: seconds that a task takes at most, and how often beside the others.
+    """
+
+    def __init__(
+        self,
+        hosts: Sequence[Host],
+        ledger: Ledger,
+        *,
+        seed: int,
+        count: int,
+        ahead: int,
+        lengths: Mapping[float, int],
+    ) -> None:
         super().__init__(name="producer", daemon=True)
         self.enqueued: set[str] = set()
         self.refused = 0
@@ -30,6 +39,7 @@ class Producer(threading.Thread):
         self._random = Random(seed)
         self._count = count
         self._ahead = ahead
+        self._lengths = lengths
         self._over = threading.Event()
 
     def run(self) -> None:
@@ -39,7 +49,7 @@ class Producer(threading.Thread):
                 while len(self.enqueued) - len(self._ledger.ended) >= self._ahead:
                     if self._over.wait(0.01):
                         return
-                (most,) = self._random.choices([*LENGTHS], [*LENGTHS.values()])
+                (most,) = self._random.choices([*self._lengths], [*self._lengths.values()])
                 self._enqueue(host, most * self._random.random())
         except BaseException as error:  # noqa: BLE001  # the story tells of it
             self.error = error
