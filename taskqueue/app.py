@@ -17,7 +17,6 @@ from msgspec.structs import replace
 from taskqueue import plugins
 from taskqueue.brokers.base import Broker
 from taskqueue.clock import Clock, SystemClock
-from taskqueue.database import tally
 from taskqueue.database.engine import Database
 from taskqueue.dispatcher import QueueDispatcher
 from taskqueue.errors import ConfigurationError, did_you_mean
@@ -149,11 +148,6 @@ class App:
     def keeper(self, deaths: Deaths | None = None) -> Keeper:
         """The keeper of all queues; `deaths` are those that a master tells of."""
         databases = self.registers
-
-        def fold() -> None:
-            for database in databases:
-                tally.fold_all(database)
-
         return Keeper(
             list(self.queues.values()),
             self.clock,
@@ -162,7 +156,7 @@ class App:
                 *([deaths] if deaths else []),
                 *(FoundDead(stem, self.clock.monotonic) for stem in _stems(databases)),
             ],
-            fold=fold,
+            registers=databases,
         )
 
     def database_of(self, queue: Queue) -> Database | None:

@@ -4,7 +4,7 @@ Under a supervisor one child does nothing else; a worker that runs alone does th
 transaction of its own and any number of keepers may do it at once: the second finds nothing left to do.
 
     every second    give back what dead workers and ended leases held; push what producers could not
-    every 10 s      fold the counts
+    every 10 s      fold the counts; strike off workers of which nobody has heard for longer than a lease
     every minute    purge ended entries past their retention, a small batch at a time
 """
 
@@ -16,6 +16,8 @@ from contextlib import contextmanager
 from typing import Self
 
 from taskqueue.clock import Clock
+from taskqueue.database import incarnations, tally
+from taskqueue.database.engine import Database
 from taskqueue.errors import BrokerUnavailable, ConfigurationError
 from taskqueue.queue import Queue
 from taskqueue.status import Status
@@ -42,17 +44,19 @@ class Keeper:
         *,
         retention: Mapping[Status, float] | None = None,
         deaths: Sequence[Deaths] = (),
-        fold: Callable[[], None] = lambda: None,
+        registers: Sequence[Database] = (),
     ) -> None:
         self._queues = queues
         self._clock = clock
         self._retention = retention or {}
         self._deaths = deaths
+        self._registers = registers
         self._duties: list[tuple[float, Callable[[], object]]] = [
             (1.0, self.bury_the_dead),
             (1.0, self.recover),
             (1.0, self.relay),
-            (10.0, fold),
+            (10.0, self.fold),
+            (10.0, self.strike_off),
             (60.0, self.purge),
         ]
         self._purges: list[Iterator[int]] = []
@@ -107,6 +111,20 @@ class Keeper:
     def relay(self) -> None:
         """Push what producers could not."""
         self._at_each_queue(lambda queue: queue.database is None and queue.relay(older_than=RELAY_AFTER))
+
+    def fold(self) -> None:
+        """Make few rows of the many that counts have become."""
+        self._at_each_register(tally.fold_all)
+
+    def strike_off(self) -> None:
+        """Remove the workers of hosts that do not come back."""
+        self._at_each_register(incarnations.strike_off)
+
+    def _at_each_register(self, step: Callable[[Database], object]) -> None:
+        with _Outages() as outages:
+            for database in self._registers:
+                with outages.weathered():
+                    step(database)
 
     def _at_each_queue(self, step: Callable[[Queue], object]) -> None:
         with _Outages() as outages:

@@ -101,6 +101,34 @@ def remove(database: Database, incarnations: Sequence[str]) -> set[str]:
     return database.turn(step) if incarnations else set()
 
 
+def strike_off(database: Database) -> list[str]:
+    """Remove those whose lease has ended and who hold nothing; who they were.
+
+    Nobody else would: their host never came back. One that lives hears of it when it claims or is renewed, and begins
+    again. Who holds something stays until that is given back: a queue's leases may be longer than its own.
+    """
+    late = expired(database)
+    worker, lease = database.tables.worker.c, database.tables.lease.c
+    parameters = {"ids": late}
+
+    def step() -> list[str]:
+        with database.begin() as tx:
+            # Locked first, which waits for claims that are under way, and only then asked what they hold (R1).
+            still = database.dialect.ids_in(worker.id, "ids") & (
+                worker.lease_until < database.dialect.lease_now(tx.connection)
+            )
+            there = sa.select(worker.id).where(still).order_by(worker.id).with_for_update()
+            gone = set(tx.execute(there, parameters).scalars())
+            holding = sa.select(lease.owner).where(database.dialect.ids_in(lease.owner, "ids"))
+            gone -= set(tx.execute(holding, parameters).scalars())
+            if gone:
+                these = database.dialect.ids_in(worker.id, "ids")
+                tx.execute(sa.delete(database.tables.worker).where(these), {"ids": sorted(gone)})
+            return sorted(gone)
+
+    return database.turn(step) if late else []
+
+
 def alive(database: Database) -> list[Incarnation]:
     """Those whose lease has not ended, oldest first."""
     return [worker for worker in _rows(database) if worker.lease >= 0]

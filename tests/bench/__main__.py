@@ -1,15 +1,16 @@
 """`make bench`: what a queue can do (`queue`), and what a fleet costs while it is idle (`fleet`); both by default.
 
-`recovery`, how soon a task runs again after a death, takes minutes and has to be named.
+`recovery`, how soon a task runs again after a death, takes minutes, `chaos`, what can be thrown at a fleet, an hour:
+both have to be named.
 """
 
 from __future__ import annotations
 
 import sys
 
-from tests.bench import fleet, queue, recovery
+from tests.bench import chaos, fleet, queue, recovery
 
-PARTS = {"queue": queue.main, "fleet": fleet.main, "recovery": recovery.main}
+PARTS = {"queue": queue.main, "fleet": fleet.main, "recovery": recovery.main, "chaos": chaos.main}
 DEFAULT = ("queue", "fleet")
 
 

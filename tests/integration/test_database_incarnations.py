@@ -8,8 +8,11 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
+from taskqueue.brokers.rds import RdsQueueBroker
 from taskqueue.database import incarnations
 from taskqueue.database.engine import Database
+from taskqueue.errors import Deposed
+from taskqueue.message import Message
 from tests.support.clock import FakeClock
 
 
@@ -57,6 +60,26 @@ def test_who_was_removed_may_not_claim_and_hears_of_it(database):
     assert incarnations.remove(database, []) == set()
     assert not incarnations.renew(database, "a", lease=60)
     assert incarnations.renew(database, "b", lease=60)
+
+
+def test_of_whom_nobody_has_heard_for_longer_than_a_lease_is_struck_off_once_it_holds_nothing(database):
+    """Its host does not come back: nobody else would."""
+    register(database, "living")
+    for name in ("lost", "holding"):
+        register(database, name)
+    broker = RdsQueueBroker(database, "mail", owner="holding")
+    broker.push([Message("m", b"")])
+    (held,) = broker.pop(limit=1, lease=600)
+    for name in ("lost", "holding"):
+        assert incarnations.renew(database, name, lease=-1)
+    assert incarnations.strike_off(database) == ["lost"]
+    assert incarnations.expired(database) == ["holding"]
+    broker.ack([held])
+    assert incarnations.strike_off(database) == ["holding"]
+    assert incarnations.strike_off(database) == []
+    assert [worker.id for worker in incarnations.alive(database)] == ["living"]
+    with pytest.raises(Deposed):
+        broker.pop(limit=1, lease=600)
 
 
 def test_peers_are_those_who_live_stay_and_serve_the_queue(database):

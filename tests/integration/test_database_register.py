@@ -101,6 +101,27 @@ def test_a_claim_and_a_removal_at_once_leave_nothing_in_dead_hands(database):
         assert broker.depth().waiting == number + 1
 
 
+def test_a_claim_and_a_striking_off_at_once_leave_nothing_in_dead_hands(database):
+    """R1: who claims first holds something and stays, or it is refused."""
+    broker = RdsQueueBroker(database, "mail", owner="late")
+    for number in range(20):
+        register(database, "late", lease=-1)
+        broker.push([Message(f"m{number}", b"")])
+        said: list[object] = []
+
+        def claim(said: list[object] = said) -> None:
+            try:
+                said += broker.pop(limit=1, lease=600)
+            except Deposed as error:
+                said.append(error)
+
+        at_once(claim, lambda: incarnations.strike_off(database))
+        (held,) = said
+        assert incarnations.expired(database) == ([] if isinstance(held, Deposed) else ["late"])
+        assert broker.depth().leased == len(incarnations.expired(database))
+        broker.recover(["late"])
+
+
 # Pauses
 
 

@@ -48,12 +48,26 @@ def _left(app: App, *, workers: bool) -> Iterator[str]:
     for queue in app.queues.values():
         if depth := queue.broker.depth().total:
             yield f"queue {queue.name!r} holds {depth} messages"
-    databases = {id(q.log_database): q.log_database for q in app.queues.values()}
-    for database in [*databases.values(), *app.registers]:
+    databases = {
+        id(database): database for database in (*(q.log_database for q in app.queues.values()), *app.registers)
+    }
+    for database in databases.values():
         assert database is not None
-        for table in (*HANDS, *(() if workers else ("worker",))):
-            rows = _rows(database, sa.select(getattr(database.tables, table)))
-            yield from (f"left in {table}: {row}" for row in rows)
+        found = {name: _rows(database, sa.select(getattr(database.tables, name))) for name in HANDS}
+        if not workers:
+            found["worker"] = _workers(database)
+        yield from (f"left in {table}: {row}" for table, rows in found.items() for row in rows)
+
+
+def registered(app: App) -> list[int]:
+    """The processes of all workers that are registered, be they alive or not."""
+    return sorted(row.pid for database in app.registers for row in _workers(database))
+
+
+def _workers(database: Database) -> list[sa.Row[Any]]:
+    # A keeper holds nothing: what is left of one that was killed goes with the end of its lease.
+    worker = database.tables.worker
+    return _rows(database, sa.select(worker).where(worker.c.kind != "keeper"))
 
 
 def _rows(database: Database, statement: sa.Select[Any]) -> list[sa.Row[Any]]:

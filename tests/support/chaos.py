@@ -20,6 +20,8 @@ import psutil
 
 from tests.support.eventually import eventually
 from tests.support.hosts import Host
+from tests.support.ledger import FROZEN, SUSPENDED, Fault
+from tests.support.supervision import is_gone
 
 #: what may happen to a fleet, and how often beside the others
 WEIGHTS = {
@@ -33,11 +35,15 @@ WEIGHTS = {
     "deploy": 1,
     "set_clock": 2,
 }
+#: likewise where leases are short, and who stands still does so for longer
+BEYOND_THE_LEASE = {"suspend_worker": 4, "suspend_host": 3, "kill_worker": 2, "kill_master": 1, "lose_host": 1}
+#: seconds after the lease's end in which a master sees that one of its own stands still, and ends it
+NOTICED = 4.0
 DAY = 86_400.0
 
 
-class Fault(msgspec.Struct, frozen=True):
-    """One of them. `pick` (0 to 1) says which process, `size` (0 to 1) how long or how much."""
+class Blow(msgspec.Struct, frozen=True):
+    """One fault that is to come. `pick` (0 to 1) says which process, `size` (0 to 1) how long or how much."""
 
     after: int
     kind: str
@@ -53,7 +59,7 @@ class Trouble(Protocol):
     weights: Mapping[str, int]
 
 
-def schedule(seed: int, *, tasks: int, faults: int, hosts: int, weights: Mapping[str, int]) -> list[Fault]:
+def schedule(seed: int, *, tasks: int, faults: int, hosts: int, weights: Mapping[str, int]) -> list[Blow]:
     """So many faults while so many tasks run: every kind once if there are enough, the others by weight."""
     random = Random(seed)
     kinds = list(weights)
@@ -62,67 +68,94 @@ def schedule(seed: int, *, tasks: int, faults: int, hosts: int, weights: Mapping
     random.shuffle(chosen)
     step = tasks * 0.9 / (faults + 1)
     return [
-        Fault(int(step * (number + 1)), kind, random.randrange(hosts), random.random(), random.random())
+        Blow(int(step * (number + 1)), kind, random.randrange(hosts), random.random(), random.random())
         for number, kind in enumerate(chosen)
     ]
 
 
 class Chaos:
-    """Does what the schedule says; `done` counts it. A process is frozen for `freeze` seconds at most."""
+    """Does what the schedule says; `done` counts it.
 
-    def __init__(self, hosts: Sequence[Host], trouble: Trouble, *, freeze: float) -> None:
+    A process is frozen for `freeze` seconds at most, which is shorter than the `lease`; or suspended, which is longer.
+    """
+
+    def __init__(self, hosts: Sequence[Host], trouble: Trouble, *, freeze: float, lease: float) -> None:
         self.done: Counter[str] = Counter()
         self._hosts = hosts
         self._trouble = trouble
         self._freeze = freeze
+        self._lease = lease
         self._frozen: list[_Frozen] = []
         self._lock = threading.Lock()
 
-    def strike(self, fault: Fault) -> None:
-        """One fault."""
-        if fault.kind in self._trouble.weights:
-            getattr(self._trouble, fault.kind)(fault.size)
+    def strike(self, blow: Blow) -> None:
+        """One blow."""
+        if blow.kind in self._trouble.weights:
+            getattr(self._trouble, blow.kind)(blow.size)
         else:
-            getattr(self, fault.kind)(self._hosts[fault.host], fault)
-        self.done[fault.kind] += 1
+            getattr(self, blow.kind)(self._hosts[blow.host], blow)
+        self.done[blow.kind] += 1
 
     # What may happen
 
-    def kill_worker(self, host: Host, fault: Fault) -> None:
-        host.kill(_one_of(host.working, fault))
+    def kill_worker(self, host: Host, blow: Blow) -> None:
+        host.kill(_one_of(host.working, blow))
 
-    def freeze_worker(self, host: Host, fault: Fault) -> None:
-        self._stop(host, _one_of(host.working, fault), fault)
+    def freeze_worker(self, host: Host, blow: Blow) -> None:
+        self._stop(host, _one_of(host.working, blow), blow)
 
-    def kill_keeper(self, host: Host, fault: Fault) -> None:
-        host.kill(_one_of(host.keeping, fault))
+    def kill_keeper(self, host: Host, blow: Blow) -> None:
+        host.kill(_one_of(host.keeping, blow))
 
-    def freeze_keeper(self, host: Host, fault: Fault) -> None:
-        self._stop(host, _one_of(host.keeping, fault), fault)
+    def freeze_keeper(self, host: Host, blow: Blow) -> None:
+        self._stop(host, _one_of(host.keeping, blow), blow)
 
-    def kill_master(self, host: Host, fault: Fault) -> None:
+    def kill_master(self, host: Host, blow: Blow) -> None:
         """And another one is started at once, as whoever looks after services does."""
         host.supervisor.kill()
         host.start(ready=False)
 
-    def freeze_master(self, host: Host, fault: Fault) -> None:
-        self._stop(host, host.supervisor.master, fault)
+    def freeze_master(self, host: Host, blow: Blow) -> None:
+        self._stop(host, host.supervisor.master, blow)
 
-    def lose_host(self, host: Host, fault: Fault) -> None:
+    def lose_host(self, host: Host, blow: Blow) -> None:
         """And it comes back."""
         host.lose()
         host.start(ready=False)
 
-    def deploy(self, host: Host, fault: Fault) -> None:
+    def deploy(self, host: Host, blow: Blow) -> None:
         for frozen in [one for one in self._frozen if one.host is host]:
             self._thaw(frozen)
         _began_to_listen(host)
         assert host.supervisor.stop() == 0
         host.start(ready=False)
 
-    def set_clock(self, host: Host, fault: Fault) -> None:
+    def set_clock(self, host: Host, blow: Blow) -> None:
         """Forward or back, by a week at most."""
-        host.set_clock((fault.size * 2 - 1) * 7 * DAY)
+        host.set_clock((blow.size * 2 - 1) * 7 * DAY)
+
+    def suspend_worker(self, host: Host, blow: Blow) -> None:
+        """Until it has lost what it held, and perhaps until its master has ended it for that."""
+        worker = _one_of(host.working, blow)
+        at = time.monotonic_ns()
+        with suppress(psutil.NoSuchProcess):
+            worker.send_signal(signal.SIGSTOP)
+            self._wait(blow, unless=lambda: is_gone(worker))
+            host.faults.append(Fault(pid=worker.pid, at=at, until=time.monotonic_ns(), kind=SUSPENDED))
+            worker.send_signal(signal.SIGCONT)
+
+    def suspend_host(self, host: Host, blow: Blow) -> None:
+        """All its processes stand still at once, as when a virtual machine is moved, or a laptop sleeps."""
+        at = time.monotonic_ns()
+        pids = host.freeze()
+        self._wait(blow)
+        until = time.monotonic_ns()
+        host.faults += [Fault(pid=pid, at=at, until=until, kind=SUSPENDED) for pid in sorted(pids)]
+        host.signal(signal.SIGCONT)
+
+    def _wait(self, blow: Blow, *, unless: Callable[[], bool] = lambda: False) -> None:
+        over = time.monotonic() + self._lease + blow.size * 1.5 * NOTICED
+        eventually(lambda: unless() or time.monotonic() > over, within=600, what="the end of its leases")
 
     # What ends by itself
 
@@ -133,13 +166,13 @@ class Chaos:
         for host in self._hosts:
             host.set_clock(0.0)
 
-    def _stop(self, host: Host, process: psutil.Process, fault: Fault) -> None:
+    def _stop(self, host: Host, process: psutil.Process, blow: Blow) -> None:
         with suppress(psutil.NoSuchProcess):
             frozen = _Frozen(host, process, time.monotonic_ns())
             process.send_signal(signal.SIGSTOP)
             self._frozen.append(frozen)
             # By a clock of its own: other faults take their time, and nobody may be frozen for longer than a lease.
-            frozen.timer = threading.Timer(self._freeze * fault.size, self._thaw, [frozen])
+            frozen.timer = threading.Timer(self._freeze * blow.size, self._thaw, [frozen])
             frozen.timer.start()
 
     def _thaw(self, frozen: _Frozen) -> None:
@@ -149,11 +182,10 @@ class Chaos:
             self._frozen.remove(frozen)
         if frozen.timer is not None:
             frozen.timer.cancel()
-        try:
+        pid, until = frozen.process.pid, time.monotonic_ns()
+        frozen.host.faults.append(Fault(pid=pid, at=frozen.at, until=until, kind=FROZEN))
+        with suppress(psutil.NoSuchProcess):  # its master has lost patience with it
             frozen.process.send_signal(signal.SIGCONT)
-        except psutil.NoSuchProcess:
-            # Its master has lost patience with it: it did nothing more since it was stopped.
-            frozen.host.killed.setdefault(frozen.process.pid, frozen.at)
 
 
 class _Frozen(msgspec.Struct, eq=False):
@@ -163,9 +195,9 @@ class _Frozen(msgspec.Struct, eq=False):
     timer: threading.Timer | None = None
 
 
-def _one_of(candidates: Callable[[], list[psutil.Process]], fault: Fault) -> psutil.Process:
-    found = eventually(candidates, within=60, what=f"a process for {fault.kind}")
-    return found[int(fault.pick * len(found))]
+def _one_of(candidates: Callable[[], list[psutil.Process]], blow: Blow) -> psutil.Process:
+    found = eventually(candidates, within=60, what=f"a process for {blow.kind}")
+    return found[int(blow.pick * len(found))]
 
 
 def _began_to_listen(host: Host) -> None:

@@ -49,6 +49,10 @@ class SmallDisk(Sqlite):
 
     weights: ClassVar[Mapping[str, int]] = {"fill_disk": 4}
 
+    def __init__(self, folder: Path, seed: int) -> None:
+        assert folder.is_mount(), f"{folder} is no disk of its own: what fills it would fill this machine's"
+        super().__init__(folder, seed)
+
     def fill_disk(self, size: float) -> None:
         """No byte is left, until somebody could not go on."""
         before, ballast = self._complaints(), self._folder / "ballast"

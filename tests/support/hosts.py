@@ -6,12 +6,14 @@ import os
 import signal
 import struct
 import time
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import psutil
 
+from tests.support.ledger import Fault
 from tests.support.project import REPOSITORY
 from tests.support.supervision import RunningSupervisor, Site, is_gone
 
@@ -19,11 +21,11 @@ _WALL_CLOCK = Path(__file__).parent / "wall_clock"
 
 
 class Host(Site):
-    """One host's worth. `killed` has its processes that were ended by force, and when in nanoseconds, by the latest."""
+    """One host's worth. `faults` has what was done to its processes, for the ledger."""
 
     def __init__(self, folder: Path, **parts: str) -> None:
         folder.mkdir()
-        self.killed: dict[int, int] = {}
+        self.faults: list[Fault] = []
         #: where its processes have their temporary files
         self.temporary = folder / "tmp"
         self.temporary.mkdir()
@@ -42,7 +44,10 @@ class Host(Site):
 
     def set_clock(self, seconds: float) -> None:
         """Its wall clock is so many seconds fast, or slow, from now on."""
-        self._clock.write_bytes(struct.pack("=d", seconds))
+        # In place: its processes have the file mapped, and one that is empty for a moment kills who looks (SIGBUS).
+        file = os.open(self._clock, os.O_WRONLY | os.O_CREAT, 0o644)
+        os.pwrite(file, struct.pack("=d", seconds), 0)
+        os.close(file)
 
     def working(self) -> list[psutil.Process]:
         """Its processes that serve queues, those of a supervisor that is gone too."""
@@ -53,13 +58,12 @@ class Host(Site):
         return [process for process in self._children() if "/keeper/" in _title(process)]
 
     def _children(self) -> list[psutil.Process]:
-        everyone = [psutil.Process(pid) for supervisor in self.supervisors for pid in _session(supervisor)]
-        found = [process for process in everyone if _title(process).startswith("taskqueue ")]
-        return sorted(found, key=lambda process: process.pid)
+        everyone = {pid for supervisor in self.supervisors for pid in supervisor.session()}
+        return [process for process in _processes(everyone) if _title(process).startswith("taskqueue ")]
 
     def kill(self, process: psutil.Process) -> None:
-        """KILL. What it ran last may have gone on until then."""
-        self.killed.setdefault(process.pid, time.monotonic_ns())
+        """KILL. Its task may go on until it is dead, but nobody else's run of it may begin before this."""
+        self.faults.append(Fault(pid=process.pid, at=time.monotonic_ns()))
         with suppress(psutil.NoSuchProcess):
             process.kill()
 
@@ -67,18 +71,28 @@ class Host(Site):
         """Everything that runs there is gone at once."""
         self.supervisor.killed = True
         at = time.monotonic_ns()
-        for supervisor in self.supervisors:
-            # Again, for those that were forked meanwhile: who is stopped, forks nothing.
-            for number in (signal.SIGSTOP, signal.SIGKILL):
-                for pid in list(supervisor.session()):
-                    self.killed.setdefault(pid, at)
-                    with suppress(ProcessLookupError):
-                        os.kill(pid, number)
+        lost = self.freeze() | self.signal(signal.SIGKILL)
+        self.faults += [Fault(pid=pid, at=at) for pid in sorted(lost)]
         self.supervisor.process.wait(10)
 
+    def freeze(self) -> set[int]:
+        """Everything that runs there stands still, until it is told to go on; their numbers."""
+        # Twice, for those that were forked meanwhile: who is stopped, forks nothing.
+        return self.signal(signal.SIGSTOP) | self.signal(signal.SIGSTOP)
 
-def _session(supervisor: RunningSupervisor) -> list[int]:
-    return list(supervisor.session())
+    def signal(self, number: signal.Signals) -> set[int]:
+        """Send that to everything that runs there; their numbers."""
+        pids = {pid for supervisor in self.supervisors for pid in supervisor.session()}
+        for pid in pids:
+            with suppress(ProcessLookupError):
+                os.kill(pid, number)
+        return pids
+
+
+def _processes(pids: Iterable[int]) -> Iterator[psutil.Process]:
+    for pid in sorted(pids):
+        with suppress(psutil.NoSuchProcess):
+            yield psutil.Process(pid)
 
 
 def _title(process: psutil.Process) -> str:

@@ -50,16 +50,22 @@ class Run(msgspec.Struct):
     again: bool = False
 
 
+#: kinds of faults: what stands still may do so for less than its lease, or for more
+KILLED, FROZEN, SUSPENDED = "killed", "frozen", "suspended"
+#: nanoseconds that it may take a process to see that it stood still for longer than its lease
+WAKING = 1_000_000_000
+
+
 class Fault(msgspec.Struct, frozen=True, kw_only=True):
     """What was done to a process (None: to all of them, as when a store is away), in the same nanoseconds.
 
-    `until` is when it was over: a process that was killed stays dead, one that was frozen comes back.
+    `until` is when it was over: a process that was killed stays dead, one that stood still comes back.
     """
 
     pid: int | None
     at: int
     until: float = math.inf
-    kind: str = "killed"
+    kind: str = KILLED
 
     def hit(self, run: Run) -> bool:
         """Whether it can have cost that run: it was done after the run's start, or went on into it."""
@@ -69,6 +75,15 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True):
     def ends_runs(self) -> bool:
         """What ran there was over by then, or stood still."""
         return self.pid is not None
+
+    def made_stale(self, run: Run, following: Run) -> bool:
+        """Whether that run stood still while its lease ended, and went on no longer than it takes to see it.
+
+        Nobody can keep such a run from its next step: its fence makes it harmless.
+        """
+        over = self.until + WAKING
+        stood_still = self.kind == SUSPENDED and self.pid == run.pid and run.start < self.until
+        return stood_still and self.at < following.start < over and run.end is not None and run.end < over
 
 
 class Ledger:
@@ -142,7 +157,7 @@ def verdict(
     """What may not be, in words; nothing if all that was enqueued has run and ended as it should.
 
     `enqueued` are the ids that producers know to be stored (children are found by their parents); `commit_each`: the
-    queues store each report before the next task begins, so that a fault costs one run at most.
+    queues store each report before the next task begins, so that a fault costs a process one run at most.
     """
     ledger.read_on()
     found = [*ledger.odd, *books.left, *_of_the_sum(books, set(enqueued))]
@@ -158,7 +173,7 @@ def verdict(
         ]
         found += [f"{entry.id} {one}: {entry.status.label}, fence {entry.fence}, {runs} {attempts}" for one in told]
     if commit_each:
-        found += _of_the_cost(ledger, books, faults)
+        found += _of_the_cost(ledger, faults)
     return found
 
 
@@ -208,7 +223,7 @@ def _told(entry: Entry, what: str) -> int | None:
 def _of_the_runs(runs: Sequence[Run], faults: Sequence[Fault]) -> Iterator[str]:
     """One at a time, in the order of their fences, and none repeated without a cause."""
     for run, following in itertools.pairwise(runs):
-        if _over(run, faults) > following.start:
+        if _over(run, faults) > following.start and not any(fault.made_stale(run, following) for fault in faults):
             yield "ran in two workers at once"
         if run.fence >= following.fence:
             yield "was run again under no greater fence"
@@ -238,9 +253,10 @@ def _of_the_log(entry: Entry, runs: Sequence[Run], attempts: Sequence[Attempt]) 
             yield f"has an attempt of fence {attempt.fence} ({attempt.cause}) that no run asked for"
 
 
-def _of_the_cost(ledger: Ledger, books: Books, faults: Sequence[Fault]) -> Iterator[str]:
-    """A fault costs one run."""
-    runs = sum(len(runs) for runs in ledger.runs.values())
-    wanted = sum(attempt.cause in _OWN for attempts in books.attempts.values() for attempt in attempts)
-    if runs > len(ledger.runs) + wanted + len(faults):
-        yield f"{runs:,} runs of {len(ledger.runs):,} tasks: more than {wanted:,} retries and {len(faults)} faults cost"
+def _of_the_cost(ledger: Ledger, faults: Sequence[Fault]) -> Iterator[str]:
+    """A fault costs each process that it hits one run at most."""
+    repeated = Counter(run.pid for task_id in ledger.runs for run in ledger.of(task_id)[:-1] if not run.again)
+    hits = Counter(fault.pid for fault in faults)
+    for pid, count in sorted(repeated.items()):
+        if count > (cost := hits[pid] + hits[None]):
+            yield f"{pid} was hit by {cost} faults, and {count} of the tasks that it ran were repeated"

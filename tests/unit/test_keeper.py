@@ -103,9 +103,11 @@ def kill_a_worker(stem: Path, incarnation: str = "it", **card: Any) -> None:
     os.waitpid(pid, 0)
 
 
-def test_duties_are_done_as_often_as_they_are_due(clock, queue):
-    folded: list[float] = []
-    keeper = Keeper([queue], clock, fold=lambda: folded.append(clock.monotonic()), retention={Status.FAILED: DAY})
+def test_duties_are_done_as_often_as_they_are_due(clock, queue, monkeypatch):
+    done: list[tuple[str, object]] = []
+    monkeypatch.setattr(module.tally, "fold_all", lambda database: done.append(("fold", database)))
+    monkeypatch.setattr(module.incarnations, "strike_off", lambda database: done.append(("strike off", database)))
+    keeper = Keeper([queue], clock, registers=["one", "two"], retention={Status.FAILED: DAY})
     for _ in range(120):
         keeper.step()
         keeper.step()
@@ -113,7 +115,7 @@ def test_duties_are_done_as_often_as_they_are_due(clock, queue):
     calls = queue.told()
     assert calls.count(("recover", [], None, False)) == 120
     assert calls.count(("relay", 2.0)) == 120
-    assert len(folded) == 12
+    assert done == [(what, name) for what in ("fold", "strike off") for name in ("one", "two")] * 12
     assert len(queue.task_log.purges) == 2
 
 

@@ -8,10 +8,11 @@ from msgspec.structs import replace
 from taskqueue import Report, Status
 from taskqueue.codec import encode_report
 from taskqueue.tasklog.entry import Attempt, Cause, Entry
-from tests.support.ledger import Books, Fault, Ledger, verdict
+from tests.support.ledger import WAKING, Books, Fault, Ledger, verdict
 
 KILLED = Fault(pid=66, at=25)
 FROZEN = Fault(pid=66, at=25, until=60, kind="frozen")
+SUSPENDED = Fault(pid=66, at=25, until=60, kind="suspended")
 
 
 def signed(fence: int) -> bytes:
@@ -67,6 +68,8 @@ UNCOUNTED = entry(attempts=1, fence=2, report=signed(2))
             [],
         ),
         ("start t 1 1 66 10;start t 1 2 7 30;end t 1 2 7 40", books(UNCOUNTED), [FROZEN]),
+        # It had stood still for longer than its lease when it came to its next step.
+        ("start t 1 1 66 10;start t 1 2 7 30;end t 1 2 7 40;end t 1 1 66 70", books(UNCOUNTED), [SUSPENDED]),
         ("", books(entry(status=Status.CANCELLED, attempts=0, fence=0, report=None)), []),
         ("start t 1 1 66 10;end t 1 1 66 20", books(entry(status=Status.CANCELLED, attempts=0)), [KILLED]),
         (ONCE, books(entry(), entry(id="c", parent_id="t", status=Status.CANCELLED, attempts=0, report=None)), []),
@@ -108,9 +111,17 @@ def test_a_task_that_failed_for_its_workers_deaths_is_no_violation(judge):
         ("at once", "start t 1 1 66 10;start t 2 2 7 24;end t 2 2 7 40", books(AFTER_A_CRASH), [KILLED]),
         ("at once", "start t 1 1 66 10;end t 1 1 66 20;start t 1 2 7 15;end t 1 2 7 40", books(UNCOUNTED), [KILLED]),
         ("at once", "start t 1 1 66 10;start t 1 2 7 30;end t 1 2 7 40;end t 1 1 66 70", books(UNCOUNTED), [FROZEN]),
+        ("at once", f"start t 1 1 66 10;start t 1 2 7 30;end t 1 1 66 {61 + WAKING}", books(UNCOUNTED), [SUSPENDED]),
+        ("at once", "start t 1 1 66 10;start t 1 2 7 20;end t 1 1 66 70", books(UNCOUNTED), [SUSPENDED]),
         ("one claim ran twice", ONCE + ";start t 1 1 7 30;end t 1 1 7 40", books(entry()), []),
         # nothing is accepted from a stale fence
         ("a stale run", ONCE + ";start t 1 2 8 30;end t 1 2 8 40", books(replace(UNCOUNTED, report=signed(1))), []),
+        (
+            "a stale run",
+            "start t 1 1 66 10;start t 1 2 7 30;end t 1 2 7 40;end t 1 1 66 70",
+            books(replace(UNCOUNTED, report=signed(1))),
+            [SUSPENDED],
+        ),
         ("that its entry never had", ONCE + ";start t 1 2 8 30;end t 1 2 8 40", books(entry()), []),
         ("no greater fence", "start t 1 2 66 10;start t 1 1 7 30;end t 1 1 7 40", books(UNCOUNTED), [KILLED]),
         # a cause for each run that was repeated
@@ -144,7 +155,9 @@ def test_where_each_report_is_stored_before_the_next_task_a_fault_costs_one_run(
     killed = Fault(pid=66, at=50)
     assert judge(lines, kept, killed, enqueued=tasks) == []
     (told,) = judge(lines, kept, killed, enqueued=tasks, commit_each=True)
-    assert "6 runs of 3 tasks" in told
+    assert "66 was hit by 1 faults, and 3 of the tasks that it ran were repeated" in told
+    other = Fault(pid=67, at=50)
+    assert len(judge(lines, kept, killed, other, other, enqueued=tasks, commit_each=True)) == 1
     assert judge(lines, kept, *[killed] * 3, enqueued=tasks, commit_each=True) == []
 
 
