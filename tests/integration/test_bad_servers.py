@@ -63,7 +63,7 @@ def refused(sh: Shell, said: str, *, code: int, commands=COMMANDS) -> None:
         sh.forget()
         ran = sh.type(*args)
         assert ran.code == code, (args, ran)
-        assert said in ran.err.splitlines()[-1], args
+        assert said in ran.line, args
         assert SECRET not in ran.err
         assert "wrong-one" not in ran.err
 
