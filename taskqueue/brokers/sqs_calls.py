@@ -155,7 +155,7 @@ class Calls:
 
 
 @cache
-def _session(process: int) -> tuple[Any, threading.Lock]:
+def _session(_process: int) -> tuple[Any, threading.Lock]:
     """What makes all clients of a process, one at a time: its first reads the service's models, which takes 0.1 s."""
     import boto3
 

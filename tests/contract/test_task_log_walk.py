@@ -174,9 +174,7 @@ def logs(tmp_path: Path, clock: FakeClock) -> Iterator[dict[str, TaskLogBroker]]
 
 def walk(logs: dict[str, TaskLogBroker], clock: FakeClock, *, examples: int) -> None:
     machine = type("AnyWalk", (Walk,), {"logs": logs, "clock": clock})
-    run_state_machine_as_test(
-        machine, settings=settings(max_examples=examples, stateful_step_count=30, deadline=None)
-    )
+    run_state_machine_as_test(machine, settings=settings(max_examples=examples, stateful_step_count=30, deadline=None))
 
 
 @pytest.mark.timeout(300)  # some 10,000 round trips
