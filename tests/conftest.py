@@ -1,14 +1,23 @@
 from __future__ import annotations
 
+import compileall
 import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import NoReturn
 
 import hypothesis
 import pytest
 
+ROOT = Path(__file__).parents[1]
 
-def pytest_configure() -> None:
+
+def pytest_configure(config: pytest.Config) -> None:
+    if not hasattr(config, "workerinput"):
+        # For a thousand programs that the tests start. They write none: some of them have a full disk.
+        for package in ("taskqueue", "supervisor", "tests/support"):
+            compileall.compile_dir(ROOT / package, quiet=2)
+    os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
     # A configuration of the person who runs the tests is none of the tests' business.
     os.environ.pop("TASKQUEUE_CONFIG", None)
     # A loaded machine is no failure: `timeout` bounds a test, not each example.

@@ -9,6 +9,7 @@ import os
 import random
 import threading
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Any
 
 from taskqueue.errors import BrokerUnavailable, ConfigurationError, TaskQueueError
@@ -91,7 +92,6 @@ class Calls:
             return self._clients[key]
 
     def _made(self, waiting: int) -> Any:
-        import boto3
         from botocore.config import Config
 
         config = Config(
@@ -99,9 +99,9 @@ class Calls:
             read_timeout=ANSWER + waiting,
             retries={"mode": "standard", "total_max_attempts": 1 if waiting else 3},
         )
-        return boto3.session.Session().client(
-            "sqs", region_name=self._region, endpoint_url=self._endpoint, config=config
-        )
+        session, lock = _session(os.getpid())
+        with lock:
+            return session.client("sqs", region_name=self._region, endpoint_url=self._endpoint, config=config)
 
     def close(self) -> None:
         """Let go of the connections."""
@@ -152,6 +152,14 @@ class Calls:
         return BrokerUnavailable(
             f"{self._where()} does not answer ({kind}); look at the network, the region in the url, and endpoint_url"
         )
+
+
+@cache
+def _session(_process: int) -> tuple[Any, threading.Lock]:
+    """What makes all clients of a process, one at a time: its first reads the service's models, which takes 0.1 s."""
+    import boto3
+
+    return boto3.session.Session(), threading.Lock()
 
 
 class QueueMissing(BrokerUnavailable):

@@ -8,7 +8,7 @@ from __future__ import annotations
 import abc
 import enum
 import importlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
 from typing import Any
@@ -195,11 +195,31 @@ def open_dialect(
     url: sa.URL, tables: Tables, *, timeout: float, clock: Clock, options: Mapping[str, Any] = NO_OPTIONS
 ) -> Dialect:
     """The dialect of that URL. Raises ConfigurationError if there is none."""
-    name, known = url.get_backend_name(), _dialects()
-    if name not in known:
-        hint = did_you_mean(name, known) or f"; known: {', '.join(known)}"
+    name = url.get_backend_name()
+    if name not in _NAMES:
+        hint = did_you_mean(name, _NAMES) or f"; known: {', '.join(_NAMES)}"
         raise ConfigurationError(f"{url.render_as_string()}: no database of ours is called {name!r}{hint}")
-    return known[name](url, tables, timeout=timeout, clock=clock, options=options)
+    return _class_of(name)(url, tables, timeout=timeout, clock=clock, options=options)
+
+
+_NAMES = ("sqlite", "postgresql", "mysql", "mariadb")
+
+
+def _class_of(name: str) -> type[Dialect]:
+    # They import this module; and each brings SQLAlchemy's own for it, which takes time and memory.
+    match name:
+        case "sqlite":
+            from taskqueue.database.sqlite import SqliteDialect
+
+            return SqliteDialect
+        case "postgresql":
+            from taskqueue.database.postgresql import PostgresqlDialect
+
+            return PostgresqlDialect
+        case _:
+            from taskqueue.database.mysql import MysqlDialect
+
+            return MysqlDialect
 
 
 def driver(module: str, *, extra: str, url: sa.URL) -> Any:
@@ -211,12 +231,3 @@ def driver(module: str, *, extra: str, url: sa.URL) -> Any:
             f"{url.render_as_string()}: its driver {module} is missing ({error}); "
             f"pip install 'taskqueue-supervisor[{extra}]'"
         ) from error
-
-
-def _dialects() -> Mapping[str, Callable[..., Dialect]]:
-    # They import this module, and no driver until one of them is opened.
-    from taskqueue.database.mysql import MysqlDialect
-    from taskqueue.database.postgresql import PostgresqlDialect
-    from taskqueue.database.sqlite import SqliteDialect
-
-    return {name: kind for kind in (SqliteDialect, PostgresqlDialect, MysqlDialect) for name in kind.names}

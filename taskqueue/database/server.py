@@ -78,17 +78,10 @@ class ServerDialect(Dialect):
             pool_use_lifo=True,
             **self.engine_options,
         )
-        sa.event.listen(engine, "connect", self._connected)
+        sa.event.listen(engine, "connect", lambda raw, _: self.connected(raw))
         sa.event.listen(engine, "checkout", self._checked_out)
         sa.event.listen(engine, "handle_error", self._failed)
         return engine
-
-    def _connected(self, raw: Any, _: object) -> None:
-        try:
-            self.connected(raw)
-        except ConfigurationError:
-            raw.close()
-            raise
 
     def _checked_out(self, raw: Any, *_: object) -> None:
         # A server that has ended this session has said so: something waits to be read where nothing was asked for.

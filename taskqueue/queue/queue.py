@@ -70,6 +70,16 @@ class Queue:
             )
         return Ledger(self.log_database, self.broker)
 
+    @property
+    def log_store(self) -> object:
+        """The store of its entries, by which its outages are known; not the queue's own if it has two."""
+        return self if self.database is not None else self.log_database or self.task_log
+
+    @property
+    def lease_store(self) -> object:
+        """The store that says until when something is held: messages that are only hints are held in the task log's."""
+        return self if self._ledger is None else self.log_store
+
     def initialize(self) -> None:
         """Create what the stores miss (P17)."""
         self.broker.initialize()

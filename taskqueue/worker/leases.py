@@ -1,6 +1,7 @@
 """What the worker holds: renewing it, giving it back, and what is said about it while it runs.
 
-Each store is asked by itself, so that one which is away costs only its own leases (P14, P15).
+Each store is asked by itself, so that one which is away costs only its own leases (P14, P15); and what works at one
+says nothing about the other one of a queue that has two.
 """
 
 from __future__ import annotations
@@ -52,7 +53,7 @@ class Leases:
         moments = [max(self._renew_at.get(store, now), self.outages.until(store)) for store in self._crew.databases]
         current, held = self._inbox.current, self._inbox.held
         queues, waiting = {work.queue for work in held}, {work.queue for work in held if work is not current}
-        moments += [max(self._renew_at.get(queue, now), self.outages.until(queue)) for queue in queues]
+        moments += [max(self._renew_at.get(queue, now), self.outages.until(queue.lease_store)) for queue in queues]
         moments += [max(now + FLUSH, self.outages.until(queue)) for queue in waiting]
         if current is not None:
             moments.append(self._tell_at)
@@ -71,27 +72,25 @@ class Leases:
     def _renew(self, now: float) -> None:
         """Renew every lease, and our place in the registers, at a third of the lease."""
         for database in self._crew.databases:
-            if self._due(database, now):
+            if self._due(database, now, at=database):
                 with self.outages.weathered(database):
                     self._crew.renew(database)
-                    self._renewed(database, now + self._crew.lease / 3)
+                    self.outages.worked(database)
+                    self._renew_at[database] = now + self._crew.lease / 3
         for queue, works in _by_queue(work for work in self._inbox.held if work.lease_end).items():
-            if self._due(queue, now):
-                with self.outages.weathered(queue):
+            if self._due(queue, now, at=queue.lease_store):
+                with self.outages.weathered(queue.lease_store):
                     self._extend(queue, works, now)
-                    self._renewed(queue, now + queue.limits.lease / 3)
+                    self.outages.worked(queue.lease_store)
+                    self._renew_at[queue] = now + queue.limits.lease / 3
 
     def claimed(self, queue: Queue, *, sent: float) -> None:
         """New work of that queue is held, by a request that was sent then; the first of it sets the time to renew."""
         if not any(work.queue is queue for work in self._inbox.held):
             self._renew_at[queue] = sent + queue.limits.lease / 3
 
-    def _due(self, store: object, now: float) -> bool:
-        return now >= self._renew_at.get(store, 0.0) and not self.outages.away(store)
-
-    def _renewed(self, store: object, at: float) -> None:
-        self._renew_at[store] = at
-        self.outages.worked(store)
+    def _due(self, held: object, now: float, *, at: object) -> bool:
+        return now >= self._renew_at.get(held, 0.0) and not self.outages.away(at)
 
     def _extend(self, queue: Queue, works: list[Work], now: float) -> None:
         # The lifeline may have been kept by another store since `now`: time counts from before the request (R3).
@@ -145,9 +144,9 @@ class Leases:
     def _show_current(self, now: float) -> None:
         """A task that has run for a while is shown as running, with its progress."""
         work = self._inbox.current
-        if work is None or now < work.started + FLUSH or self.outages.away(work.queue):
+        if work is None or now < work.started + FLUSH or self.outages.away(work.queue.log_store):
             return
-        with self.outages.weathered(work.queue):
+        with self.outages.weathered(work.queue.log_store):
             self._show(work, now)
 
     def _show(self, work: Work, now: float) -> None:
@@ -164,12 +163,12 @@ class Leases:
         """Read the cancel flags of what is held: often for young tasks, once a second for old ones (P12, R12)."""
         current = self._inbox.current
         age = now - current.started if current is not None else 0.0
-        self._tell_at = now + min(1.0, max(YOUNG, age / 10))
         for queue, works in _by_queue(work for work in self._inbox.held if now >= work.claimed + YOUNG).items():
-            if self.outages.away(queue):
+            if self.outages.away(queue.log_store):
                 continue
-            with self.outages.weathered(queue):
+            with self.outages.weathered(queue.log_store):
                 flagged = queue.task_log.cancel_flags([work.id for work in works])
+                self.outages.worked(queue.log_store)
                 for work in works:
                     work.cancelled = work.cancelled or work.id in flagged
 

@@ -132,7 +132,8 @@ class Turns:
             return False
         turn = self._ask(station, pairs, limit=limit)
         left.pop(station, None)
-        self._outages.worked(queue)
+        if limit or queue.log_store is queue:  # of two stores, outcomes alone may have needed only the task log's
+            self._outages.worked(queue)
         self._after_outcomes(station, pairs, turn.accepted)
         if not limit:
             return False

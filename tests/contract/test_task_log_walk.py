@@ -172,8 +172,17 @@ def logs(tmp_path: Path, clock: FakeClock) -> Iterator[dict[str, TaskLogBroker]]
         yield {backend.name: backend.connect(tmp_path, handles, clock)() for backend in LOG_BACKENDS}
 
 
-@pytest.mark.timeout(300)  # some 50,000 round trips
-@pytest.mark.timeout(300)  # five stores, 1,800 steps each
+def walk(logs: dict[str, TaskLogBroker], clock: FakeClock, *, examples: int) -> None:
+    machine = type("AnyWalk", (Walk,), {"logs": logs, "clock": clock})
+    run_state_machine_as_test(machine, settings=settings(max_examples=examples, stateful_step_count=30, deadline=None))
+
+
+@pytest.mark.timeout(300)  # some 10,000 round trips
 def test_all_task_logs_agree_on_any_walk(logs: dict[str, TaskLogBroker], clock: FakeClock) -> None:
-    walk = type("AnyWalk", (Walk,), {"logs": logs, "clock": clock})
-    run_state_machine_as_test(walk, settings=settings(max_examples=60, stateful_step_count=30, deadline=None))
+    walk(logs, clock, examples=12)
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(900)
+def test_all_task_logs_agree_on_hundreds_of_walks(logs: dict[str, TaskLogBroker], clock: FakeClock) -> None:
+    walk(logs, clock, examples=300)

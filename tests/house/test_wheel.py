@@ -61,9 +61,9 @@ def bin_of_new_environment(
     wheel: Path, tmp_path_factory: pytest.TempPathFactory, unreachable: Callable[[str], NoReturn]
 ) -> Path:
     folder = tmp_path_factory.mktemp("environment")
-    run(sys.executable, "-m", "venv", "env", cwd=folder)
-    pip = [folder / "env/bin/python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check", wheel]
-    installed = subprocess.run(pip, capture_output=True, text=True)
+    run(sys.executable, "-m", "venv", "--without-pip", "env", cwd=folder)
+    pip = [sys.executable, "-m", "pip", "--python", folder / "env/bin/python", "--disable-pip-version-check"]
+    installed = subprocess.run([*pip, "install", "--quiet", "--no-compile", wheel], capture_output=True, text=True)
     if "NewConnectionError" in installed.stderr or "ReadTimeout" in installed.stderr:
         unreachable(f"no package index: {installed.stderr.splitlines()[-1]}")
     assert installed.returncode == 0, installed.stderr

@@ -7,8 +7,13 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
+from taskqueue.app import App
 from taskqueue.brokers.rds import RdsQueueBroker
+from taskqueue.clock import Clock
 from taskqueue.database.engine import Database
+from taskqueue.ids import new_id
+from taskqueue.settings import parse
+from tests.support import sqs
 from tests.support.servers import open_in
 from tests.support.shell import Shell, shell
 
@@ -17,6 +22,31 @@ from tests.support.shell import Shell, shell
 def sh(tmp_path: Path) -> Iterator[Shell]:
     with shell(tmp_path) as opened:
         yield opened
+
+
+# Queues at SQS
+
+
+@pytest.fixture
+def prefix() -> str:
+    """What the names of this test's queues there begin with."""
+    return f"t{new_id()[-12:]}_"
+
+
+@pytest.fixture
+def open_at_sqs(tmp_path: Path, prefix: str) -> Iterator[Callable[..., App]]:
+    """Opens applications by the text of their configuration, with what it leaves open filled in."""
+    apps: list[App] = []
+
+    def opened(text: str, *, clock: Clock | None = None, **values: str) -> App:
+        values |= {"region": sqs.REGION, "endpoint": sqs.endpoint(), "prefix": prefix, "folder": str(tmp_path)}
+        apps.append(App(parse(text.format(**values), file=tmp_path / "taskqueue.toml"), clock=clock))
+        return apps[-1]
+
+    yield opened
+    for app in apps:
+        app.dispatcher.close()
+        app.close()
 
 
 # A database at a server. Modules that are about one kind of them say so by a fixture `kind` of their own.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from taskqueue.ids import new_id
 from taskqueue.status import Status
 from tests.support import sqs
 from tests.support.eventually import eventually
@@ -26,11 +25,6 @@ url = "sqlite:///log.db"
 [queues.other]
 [queues."ordered.fifo"]
 """
-
-
-@pytest.fixture
-def prefix():
-    return f"l{new_id()[-12:]}_"
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ import socket
 
 import pytest
 
+from taskqueue.brokers import sqs_calls
 from taskqueue.brokers.sqs import SqsQueueBroker
 from taskqueue.errors import BrokerUnavailable, ConfigurationError
 from taskqueue.ids import new_id
@@ -194,6 +195,7 @@ def test_no_credentials_are_a_matter_of_configuration(monkeypatch, tmp_path):
     for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
         monkeypatch.setenv(name, str(tmp_path / "none"))
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    sqs_calls._session.cache_clear()  # it has found some in this process
     broker = at("http://127.0.0.1:1")
     with pytest.raises(ConfigurationError, match=r"no credentials.*as boto3 finds them"):
         broker.initialize()

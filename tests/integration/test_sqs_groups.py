@@ -5,14 +5,11 @@ from __future__ import annotations
 import pytest
 
 from taskqueue import BrokerUnavailable, InvalidArguments, Status
-from taskqueue.app import App
-from taskqueue.ids import new_id
 from taskqueue.message import Message
 from taskqueue.queue import Finished
-from taskqueue.settings import parse
 from taskqueue.tasklog.entry import Outcome
 from taskqueue.worker.leaving import Limits
-from tests.support import sqs, tasks
+from tests.support import tasks
 from tests.support.eventually import eventually
 
 CONFIG = """
@@ -31,18 +28,8 @@ lease = "30s"
 
 
 @pytest.fixture
-def open_app(tmp_path):
-    apps, prefix = [], f"g{new_id()[-12:]}_"
-
-    def opened() -> App:
-        values = {"region": sqs.REGION, "endpoint": sqs.endpoint(), "prefix": prefix, "folder": tmp_path}
-        apps.append(App(parse(CONFIG.format(**values), file=tmp_path / "taskqueue.toml")))
-        return apps[-1]
-
-    yield opened
-    for app in apps:
-        app.dispatcher.close()
-        app.close()
+def open_app(open_at_sqs):
+    return lambda: open_at_sqs(CONFIG)
 
 
 @pytest.fixture

@@ -6,7 +6,6 @@ import pytest
 import sqlalchemy as sa
 
 from taskqueue import BrokerUnavailable, ConfigurationError, Status
-from taskqueue.app import App
 from taskqueue.brokers.sqs import SqsQueueBroker
 from taskqueue.clock import SystemClock
 from taskqueue.errors import Deposed, MessageTooLarge
@@ -36,24 +35,8 @@ lease = "2s"
 
 
 @pytest.fixture
-def prefix():
-    return f"q{new_id()[-12:]}_"
-
-
-@pytest.fixture
-def open_app(tmp_path, prefix):
-    apps = []
-
-    def opened(broker="", clock=None) -> App:
-        values = {"region": sqs.REGION, "endpoint": sqs.endpoint(), "prefix": prefix, "folder": tmp_path}
-        text = CONFIG.format(**values, broker=broker)
-        apps.append(App(parse(text, file=tmp_path / "taskqueue.toml"), clock=clock))
-        return apps[-1]
-
-    yield opened
-    for app in apps:
-        app.dispatcher.close()
-        app.close()
+def open_app(open_at_sqs):
+    return lambda broker="", clock=None: open_at_sqs(CONFIG, broker=broker, clock=clock)
 
 
 @pytest.fixture

@@ -147,9 +147,7 @@ def test_ten_seconds_of_errors_from_sqs_lose_nothing_and_run_nothing_twice(make_
         eventually(lambda: {h.status() for h in handles} == {Status.COMPLETED}, within=90, what="all completed")
         assert [worker.stop() for worker in workers] == [0, 0]
         for worker in workers:
-            assert (
-                worker.log.read_text().count("store away") <= 5
-            )  # another step at the queue may have worked in between
+            assert worker.log.read_text().count("store away") <= 2
             assert "Traceback" not in worker.log.read_text()
     assert {len(runs) for runs in spans(project).values()} == {1}
     project.queue.close()

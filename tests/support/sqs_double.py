@@ -12,6 +12,9 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
 
+import pytest
+from botocore.retries.standard import ExponentialBackoff
+
 
 class Double:
     """What it was asked, as (action, parameters). What is said `by_action` is always its answer to that."""
@@ -35,7 +38,7 @@ def refusal(code: str, status: int = 400) -> tuple[int, Any]:
 
 @contextmanager
 def double(*answers: tuple[int, Any], by_action: Mapping[str, tuple[int, Any]] | None = None) -> Iterator[Double]:
-    """Runs as long as the block."""
+    """Runs as long as the block. Who asks it from this process repeats a call that failed at once."""
     known = Double(answers, by_action or {})
 
     class Handler(BaseHTTPRequestHandler):
@@ -57,7 +60,9 @@ def double(*answers: tuple[int, Any], by_action: Mapping[str, tuple[int, Any]] |
         thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
         try:
-            yield known
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(ExponentialBackoff, "delay_amount", lambda *_: 0)
+                yield known
         finally:
             server.shutdown()
             thread.join()

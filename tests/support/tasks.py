@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import ctypes
-import multiprocessing
 import os
 import signal
 import threading
@@ -252,6 +251,8 @@ def forks_in_a_thread(ledger: str) -> int:
 
 @task
 def forks_and_terminates_at_once(times: int) -> list[int | None]:
+    import multiprocessing  # it takes its time, which all other programs with these tasks save
+
     fork = multiprocessing.get_context("fork")
     codes = []
     for _ in range(times):
