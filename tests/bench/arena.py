@@ -33,7 +33,7 @@ class Arena:
         self._config = config
         self._folder = config.parent
         self.queue = taskqueue.connect(config)
-        self._database = self.queue.queue("default").log_database
+        self.database = self.queue.queue("default").log_database
         self._workers: list[subprocess.Popen[bytes]] = []
 
     def __enter__(self) -> Self:
@@ -55,15 +55,15 @@ class Arena:
                 self._workers.append(
                     subprocess.Popen(command, env=os.environ | variables, stdin=subprocess.DEVNULL, stderr=log)
                 )
-        eventually(self._registered, what="workers that are ready")
+        eventually(self._registered, within=120, what="workers that are ready")
         self._send(signal.SIGUSR2)
 
     def _registered(self) -> bool:
         if any(worker.poll() is not None for worker in self._workers):
             raise SystemExit("a worker left:\n" + "".join(p.read_text() for p in self._folder.glob("worker-*.log")))
         pids = [worker.pid for worker in self._workers]
-        with self._database.read() as connection:
-            found = connection.execute(sa.select(self._database.tables.worker.c.pid)).scalars()
+        with self.database.read() as connection:
+            found = connection.execute(sa.select(self.database.tables.worker.c.pid)).scalars()
             return set(pids) <= set(found)
 
     def stop(self) -> None:
@@ -95,18 +95,15 @@ class Arena:
             self.queue.enqueue_many(tasks.nothing.bind(n) for n in range(start, min(count, start + at_a_call)))
         return count / (time.perf_counter() - began)
 
-    def drained(self, count: int, *, leaving: int = 0) -> dict[str, Any]:
-        """Let the workers go until so many more tasks have ended and their reports are stored; then pause them.
-
-        All that there is, or `leaving` so many at least.
-        """
+    def drained(self, count: int, *, pausing: bool = False) -> dict[str, Any]:
+        """Let the workers go until so many more tasks have ended, reports stored; then pause them again, or not."""
         before, spent, servers = self.ended(), self._processor(), self._processor_of_database()
         began = time.monotonic()
         self._send(signal.SIGCONT)
         done = self._until_ended(before, count, began)
         seconds = time.monotonic() - began
         ours, theirs = self._processor() - spent, self._processor_of_database()
-        if leaving:
+        if pausing:
             self._send(signal.SIGUSR2)
         figures = {"tasks": done, "seconds": round(seconds, 3), "drain_per_s": round(done / seconds)}
         figures["cpu_us"] = round(ours / done * 1e6, 1)
@@ -127,6 +124,10 @@ class Arena:
     def ended(self) -> int:
         """How many tasks have ended."""
         return sum(n for counts in self.queue.task_log.stats().values() for s, n in counts.items() if s.ended)
+
+    def open(self) -> int:
+        """How many have not."""
+        return sum(n for counts in self.queue.task_log.stats().values() for s, n in counts.items() if not s.ended)
 
     def latencies(self, count: int, *, mean: float) -> list[float]:
         """Milliseconds from the start of `enqueue` to the task's first line, each; arrivals are random (Poisson)."""
@@ -166,7 +167,7 @@ class Arena:
 
     def _processor_of_database(self) -> float | None:
         """That of its sessions' processes, where they run on this machine."""
-        with self._database.read() as connection:
+        with self.database.read() as connection:
             if connection.dialect.name != "postgresql":
                 return None
             pids = connection.exec_driver_sql(
@@ -178,7 +179,7 @@ class Arena:
 
     def durable(self) -> dict[str, str]:
         """How durable a commit is, as the store says in a session of ours."""
-        with self._database.begin() as transaction:
+        with self.database.begin() as transaction:
             ask = transaction.connection.exec_driver_sql
             if transaction.connection.dialect.name == "postgresql":
                 names = ("server_version", "fsync", "synchronous_commit", "full_page_writes")
@@ -186,22 +187,19 @@ class Arena:
             level = ask("PRAGMA synchronous").scalar()
             return {"synchronous": {2: "FULL", 3: "EXTRA"}.get(level, f"NOT durable: {level}")}
 
-    def check(self, expected: int, *, waiting: int = 0) -> str:
+    def check(self, expected: int) -> str:
         """Every task ended well, once, with its report, and nothing is left behind; in words. Else the bench ends."""
-        t = self._database.tables
+        t = self.database.tables
         e = t.entry.c
         once = sa.case((e.attempts == 1, 1), else_=0)
-        with self._database.read() as connection:
+        with self.database.read() as connection:
             found = connection.execute(
-                sa.select(e.status, sa.func.count(), sa.func.count(e.report), sa.func.sum(once))
-                .where(e.status != int(Status.ENQUEUED))
-                .group_by(e.status)
+                sa.select(e.status, sa.func.count(), sa.func.count(e.report), sa.func.sum(once)).group_by(e.status)
             ).all()
             left = {
                 table.name: connection.execute(sa.select(sa.func.count()).select_from(table)).scalar()
                 for table in (t.message, t.lease, t.delayed, t.attempt)
             }
-        left[t.message.name] -= waiting
         right = [(int(Status.COMPLETED), expected, expected, expected)]
         if [tuple(map(int, row)) for row in found] != right or any(left.values()):
             raise SystemExit(f"wrong counts: {found} (status, tasks, reports, run once), not {right}; left: {left}")

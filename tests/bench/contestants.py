@@ -15,6 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from tests.bench import levels
 from tests.bench.arena import quantile
 from tests.bench.outside import Missing, Outside, Redis
 from tests.bench.stores import REPOSITORY, Postgresql, Sqs, project, text_of
@@ -39,9 +40,16 @@ class Sizes:
     singles: int = 2_000
     latencies: int = 200
     peer_latencies: int = 100
+    waiting: int = 1_000_000
+    ended: int = 5_000_000
+    cycles: int = 20
 
 
-QUICK = Sizes(20_000, 20_000, 6_000, 12_000, 3_000, 1_000, 300, 300, 20_000, 500, 30, 20)
+QUICK = Sizes(20_000, 20_000, 6_000, 12_000, 3_000, 1_000, 300, 300, 20_000, 500, 30, 20, 100_000, 200_000, 3)
+
+
+class Failed(Missing):
+    """Ours did not do what it promises."""
 
 
 class Ground:
@@ -91,11 +99,7 @@ class Ground:
 
     def ours(self, kind: str, config: Path, *arguments: str, tasks: int) -> Figures:
         """One run of ours."""
-        command = [sys.executable, "-m", "tests.bench.ours", kind, "--config", str(config), "--tasks", str(tasks)]
-        environment = os.environ | {"PYTHONPATH": str(REPOSITORY)}
-        printed = subprocess.run([*command, *arguments], env=environment, check=True, stdout=subprocess.PIPE).stdout
-        figures: Figures = json.loads(printed)
-        return figures
+        return _run("ours", kind, "--config", str(config), "--tasks", str(tasks), *arguments)
 
     def flow(self, where: str) -> Figures:
         """What one queue can do, on PostgreSQL or SQLite."""
@@ -127,6 +131,15 @@ class Ground:
             arguments = ["--snapshot", text_of(url)] if held else []
             return self.ours("drain", config, *arguments, tasks=self.sizes.snapshot)
 
+    def levels(self) -> Figures:
+        """Drains beside millions of other tasks."""
+        sizes = {"waiting": self.sizes.waiting, "ended-entries": self.sizes.ended, "cycles": self.sizes.cycles}
+        arguments = [str(word) for name, size in sizes.items() for word in (f"--{name}", size)]
+        with ExitStack() as stack:
+            for name in levels.NAMES:
+                arguments += [f"--{name}", str(stack.enter_context(self.on_postgresql()))]
+            return _run("levels", *arguments)
+
     # The others
 
     @contextmanager
@@ -156,6 +169,16 @@ class Ground:
             return self._outside.peer(driver, environment, tasks=getattr(self.sizes, size), latencies=latencies)
 
 
+def _run(module: str, *arguments: str) -> Figures:
+    command = [sys.executable, "-m", f"tests.bench.{module}", *arguments]
+    environment = os.environ | {"PYTHONPATH": str(REPOSITORY)}
+    ran = subprocess.run(command, env=environment, check=False, stdout=subprocess.PIPE)
+    if ran.returncode:
+        raise Failed("failed, as said above")
+    figures: Figures = json.loads(ran.stdout)
+    return figures
+
+
 #: in the order of a round: ours between the others
 CONTESTANTS: dict[str, Callable[[Ground], Figures]] = {
     "ours-postgresql": lambda g: g.flow("postgresql"),
@@ -178,6 +201,9 @@ CONTESTANTS: dict[str, Callable[[Ground], Figures]] = {
     "saq-postgresql": lambda g: g.peer("saq_pg", "slow_peer"),
     "procrastinate": lambda g: g.peer("procrastinate_pg", "slow_peer"),
     "awa": lambda g: g.peer("awa_pg", "fast_peer"),
+    "levels": lambda g: g.levels(),
 }
+#: it has cycles of its own
+ONCE = {"levels"}
 #: left out of a quick run: seldom the best of their kind
 OTHER_PEERS = {"saq-redis", "dramatiq-redis", "celery-redis", "rq-redis", "saq-postgresql", "procrastinate", "awa"}

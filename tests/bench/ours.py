@@ -4,8 +4,9 @@
     drain     enqueue in bulk, drain; with `--snapshot` while a REPEATABLE READ snapshot is held open (PostgreSQL)
     sqs       the same at SQS, with the calls that `--sqs` counts
     burn      tasks that use 10 ms of processor time each
+    singles, bulk   enqueue, and nothing else
 
-Each ends with the check of counts.
+What is drained is checked: all counts must be right.
 """
 
 from __future__ import annotations
@@ -108,12 +109,22 @@ def burn(arena: Arena, told: argparse.Namespace) -> dict[str, Any]:
     return _closed(arena, told.tasks) | figures | {"busy": round(inside / told.workers / figures["seconds"], 4)}
 
 
+def singles(arena: Arena, told: argparse.Namespace) -> dict[str, Any]:
+    """Nothing but enqueuing, one by one."""
+    return {"enqueue_per_s": round(arena.enqueued_one_by_one(told.tasks))}
+
+
+def bulk(arena: Arena, told: argparse.Namespace) -> dict[str, Any]:
+    """Nothing but enqueuing, 1,000 at a call."""
+    return {"bulk_enqueue_per_s": round(arena.enqueued_in_bulk(told.tasks))}
+
+
 def _closed(arena: Arena, total: int) -> dict[str, Any]:
     arena.stop()
     return {"checked": arena.check(total), "durable": arena.durable()}
 
 
-KINDS = {"flow": flow, "drain": drain, "sqs": sqs, "burn": burn}
+KINDS = {"flow": flow, "drain": drain, "sqs": sqs, "burn": burn, "singles": singles, "bulk": bulk}
 
 if __name__ == "__main__":
     main()

@@ -19,11 +19,12 @@ import argparse
 import json
 import os
 import platform
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from tests.bench import chart, rows, table
-from tests.bench.contestants import CONTESTANTS, OTHER_PEERS, QUICK, Ground, Sizes
+from tests.bench import chart, profile, rows, table
+from tests.bench.contestants import CONTESTANTS, ONCE, OTHER_PEERS, QUICK, Failed, Ground, Sizes
 from tests.bench.outside import Missing, Outside
 from tests.bench.stores import flush_time
 
@@ -33,6 +34,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="one round of little work: about a minute")
     parser.add_argument("--full", action="store_true", help="also with millions of tasks: minutes more")
+    parser.add_argument("--tasks", type=int, help="another number of tasks for ours and the ceiling")
     parser.add_argument("--rounds", type=int, help="how often each runs (5; quick: 1)")
     parser.add_argument("--only", choices=rows.ROWS, nargs="+", metavar="ROW", help=f"of {', '.join(rows.ROWS)}")
     parser.add_argument("--peers", type=Path, metavar="FOLDER", help="where the ceiling and the peers are")
@@ -40,11 +42,19 @@ def main() -> None:
     parser.add_argument("--postgresql", metavar="URL", help="a server to make databases at; else one is started")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures there")
     parser.add_argument("--chart", type=Path, metavar="FILE", help="write a picture there, an SVG")
+    parser.add_argument("--profile", choices=("postgresql", "sqlite"), help="measure nothing, say where the time goes")
     told = parser.parse_args()
     outside = Outside(told.peers, told.peers_python)
     named = told.postgresql or os.environ.get("TASKQUEUE_TEST_POSTGRESQL")
-    with Ground(QUICK if told.quick else Sizes(), outside, named) as ground:
-        bench = Bench(ground, wanted(told))
+    sizes = QUICK if told.quick else Sizes()
+    if told.tasks:
+        few = {"singles": min(sizes.singles, told.tasks), "latencies": min(sizes.latencies, 3 + told.tasks // 100)}
+        sizes = replace(sizes, ours=told.tasks, ceiling=told.tasks, snapshot=told.tasks, **few)
+    with Ground(sizes, outside, named) as ground:
+        if told.profile:
+            profile.main(ground, told.profile)
+            return
+        bench = Bench(ground, wanted(told), quick=told.quick)
         for number in range(told.rounds or (1 if told.quick else 5)):
             bench.round(number)
     bench.show()
@@ -52,6 +62,8 @@ def main() -> None:
         told.json.write_text(json.dumps(bench.everything(), indent=1) + "\n")
     if told.chart:
         told.chart.write_text(chart.chart(bench.rounds))
+    if bench.failed:
+        raise SystemExit(1)
 
 
 def wanted(told: argparse.Namespace) -> list[str]:
@@ -62,11 +74,13 @@ def wanted(told: argparse.Namespace) -> list[str]:
 class Bench:
     """Rounds, and what came of them."""
 
-    def __init__(self, ground: Ground, wanted: list[str]) -> None:
+    def __init__(self, ground: Ground, wanted: list[str], *, quick: bool) -> None:
         self._ground = ground
+        self._quick = quick
         self._rows = {name: rows.ROWS[name] for name in wanted}
         self.rounds: list[dict[str, dict[str, Any]]] = []
         self._missing: dict[str, str] = {}
+        self.failed = False
         self._machine = {
             "processors": f"{len(os.sched_getaffinity(0))} x {processor()}",
             "python": platform.python_version(),
@@ -84,6 +98,7 @@ class Bench:
                 found[name] = CONTESTANTS[name](self._ground)
             except Missing as reason:
                 self._missing[name] = str(reason)
+                self.failed = self.failed or isinstance(reason, Failed)
                 print(f"  {reason}", flush=True)
             else:
                 print(f"  {json.dumps({k: v for k, v in found[name].items() if k != 'latencies_ms'})}", flush=True)
@@ -91,7 +106,9 @@ class Bench:
     def _contestants(self) -> list[str]:
         needed = {name for row in self._rows.values() for name in row.contestants} - set(self._missing)
         spare = OTHER_PEERS - {result.by for result in self.results().values()}
-        skipped = spare if len(self.rounds) > 1 or self._ground.sizes is QUICK else set()
+        skipped = spare if len(self.rounds) > 1 or self._quick else set()
+        if len(self.rounds) > 1:
+            skipped = skipped | ONCE
         return [name for name in CONTESTANTS if name in needed - skipped]
 
     def results(self) -> dict[str, rows.Result]:
