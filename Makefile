@@ -30,7 +30,7 @@ lint: $(STAMP) ## check format, style, types and floors
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-logo
 
-bench: $(STAMP) ## measure
+bench: $(STAMP) ## measure how fast it is, beside raw SQL and other task queues (ARGS="--quick", ARGS="--help")
 	@$(BIN)/python -m tests.bench $(ARGS)
 
 build: $(STAMP) ## build the wheel and the source archive into dist/

@@ -9,7 +9,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -42,10 +42,17 @@ class Sizes:
     peer_latencies: int = 100
     waiting: int = 1_000_000
     ended: int = 5_000_000
+    cycle: int = 10_000
     cycles: int = 20
 
+    def of(self, tasks: int) -> Sizes:
+        """These, with so many tasks for ours and the ceiling."""
+        drains = {"ours": tasks, "ceiling": tasks, "snapshot": tasks, "cycle": min(self.cycle, tasks)}
+        few = {"singles": min(self.singles, tasks), "latencies": min(self.latencies, 3 + tasks // 100)}
+        return replace(self, **drains, **few, waiting=5 * tasks, ended=25 * tasks)
 
-QUICK = Sizes(20_000, 20_000, 6_000, 12_000, 3_000, 1_000, 300, 300, 20_000, 500, 30, 20, 100_000, 200_000, 3)
+
+QUICK = Sizes(20_000, 20_000, 6_000, 12_000, 3_000, 1_000, 300, 300, 20_000, 500, 30, 20, 100_000, 500_000, 10_000, 3)
 
 
 class Failed(Missing):
@@ -133,7 +140,13 @@ class Ground:
 
     def levels(self) -> Figures:
         """Drains beside millions of other tasks."""
-        sizes = {"waiting": self.sizes.waiting, "ended-entries": self.sizes.ended, "cycles": self.sizes.cycles}
+        sizes = {
+            "level": self.sizes.cycle,
+            "waiting": self.sizes.waiting,
+            "ended-entries": self.sizes.ended,
+            "tasks": self.sizes.cycle,
+            "cycles": self.sizes.cycles,
+        }
         arguments = [str(word) for name, size in sizes.items() for word in (f"--{name}", size)]
         with ExitStack() as stack:
             for name in levels.NAMES:

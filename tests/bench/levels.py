@@ -67,7 +67,7 @@ def _measured(arenas: dict[str, Arena], levels: dict[str, int], told: argparse.N
 def fill_with_ended(database: Database, count: int) -> None:
     """Entries like that of a task which has ended there, made by the database itself."""
     entry, tally = database.tables.entry, database.tables.tally
-    series = sa.func.generate_series(1, count).table_valued("number")
+    series = sa.func.generate_series(1, count).table_valued("number").render_derived(name="series")
     text = sa.func.lpad(sa.func.to_hex(series.c.number), 12, "0")
     ids = sa.func.concat(sa.func.substr(text, 1, 8), "-", sa.func.substr(text, 9), "-7000-8000-000000000000")
     one = sa.select(entry).where(entry.c.status == int(Status.COMPLETED)).limit(1).subquery()

@@ -19,7 +19,6 @@ import argparse
 import json
 import os
 import platform
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -32,9 +31,9 @@ from tests.bench.stores import flush_time
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="one round of little work: about a minute")
+    parser.add_argument("--quick", action="store_true", help="one round of little work, some 90 s on an idle machine")
     parser.add_argument("--full", action="store_true", help="also with millions of tasks: minutes more")
-    parser.add_argument("--tasks", type=int, help="another number of tasks for ours and the ceiling")
+    parser.add_argument("--tasks", type=int, help="another size: so many for ours and the ceiling")
     parser.add_argument("--rounds", type=int, help="how often each runs (5; quick: 1)")
     parser.add_argument("--only", choices=rows.ROWS, nargs="+", metavar="ROW", help=f"of {', '.join(rows.ROWS)}")
     parser.add_argument("--peers", type=Path, metavar="FOLDER", help="where the ceiling and the peers are")
@@ -48,8 +47,7 @@ def main() -> None:
     named = told.postgresql or os.environ.get("TASKQUEUE_TEST_POSTGRESQL")
     sizes = QUICK if told.quick else Sizes()
     if told.tasks:
-        few = {"singles": min(sizes.singles, told.tasks), "latencies": min(sizes.latencies, 3 + told.tasks // 100)}
-        sizes = replace(sizes, ours=told.tasks, ceiling=told.tasks, snapshot=told.tasks, **few)
+        sizes = sizes.of(told.tasks)
     with Ground(sizes, outside, named) as ground:
         if told.profile:
             profile.main(ground, told.profile)
