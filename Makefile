@@ -32,7 +32,7 @@ lint: $(STAMP) ## check format, style, types, floors and known holes
 	@$(BIN)/bandit --quiet --configfile pyproject.toml --recursive taskqueue supervisor
 	@$(BIN)/python -m tests.support.audit
 
-bench: $(STAMP) ## measure
+bench: $(STAMP) ## measure how fast it is, beside raw SQL and other task queues (ARGS="--quick", ARGS="--help")
 	@$(BIN)/python -m tests.bench $(ARGS)
 
 build: $(STAMP) ## build the wheel and the source archive into dist/

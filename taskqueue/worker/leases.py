@@ -163,6 +163,7 @@ class Leases:
         """Read the cancel flags of what is held: often for young tasks, once a second for old ones (P12, R12)."""
         current = self._inbox.current
         age = now - current.started if current is not None else 0.0
+        self._tell_at = now + min(1.0, max(YOUNG, age / 10))
         for queue, works in _by_queue(work for work in self._inbox.held if now >= work.claimed + YOUNG).items():
             if self.outages.away(queue.log_store):
                 continue
