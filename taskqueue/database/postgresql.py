@@ -103,7 +103,9 @@ class PostgresqlDialect(ServerDialect):
             self._examined = True
         if not self._pooled:
             with raw.cursor() as cursor:
-                cursor.execute(self._settings("SET", self.timeout).encode())
+                # Whatever the role's own are: a statement that is a transaction of its own says nothing of them.
+                writes = "SET default_transaction_read_only = off; SET default_transaction_isolation = 'read committed'"
+                cursor.execute(f"{writes}; {self._settings('SET', self.timeout)}".encode())
             if not raw.autocommit:
                 raw.commit()
 
