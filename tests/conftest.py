@@ -7,8 +7,11 @@ from typing import NoReturn
 import hypothesis
 import pytest
 
+from tests.support import planted
 
-def pytest_configure() -> None:
+
+def pytest_configure(config: pytest.Config) -> None:
+    planted.watch(config)
     # A configuration of the person who runs the tests is none of the tests' business.
     os.environ.pop("TASKQUEUE_CONFIG", None)
     # A loaded machine is no failure: `timeout` bounds a test, not each example.
