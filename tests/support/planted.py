@@ -16,7 +16,7 @@ import pytest
 
 PASSWORD = "s3cret"
 #: names of files that hold it by purpose end so
-HOLDERS = (".toml", ".password")
+HOLDERS = (".toml", ".password", "database_password", "database_url")
 
 
 def watch(config: pytest.Config, password: str = PASSWORD) -> None:
