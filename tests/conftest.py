@@ -9,10 +9,13 @@ from typing import NoReturn
 import hypothesis
 import pytest
 
+from tests.support import planted
+
 ROOT = Path(__file__).parents[1]
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    planted.watch(config)
     if not hasattr(config, "workerinput"):
         # For a thousand programs that the tests start. They write none: some of them have a full disk.
         for package in ("taskqueue", "supervisor", "tests/support"):

@@ -10,6 +10,7 @@ from uuid import uuid4
 import pytest
 
 from taskqueue.errors import EXIT_CONFIGURATION, EXIT_FAILED
+from tests.support import planted
 from tests.support.servers_to_break import OwnPostgresql, OwnServer, own_mariadb, own_postgresql, saying_version
 from tests.support.shell import Shell, shell
 
@@ -22,7 +23,7 @@ url = "{url}"
 [queues.default]
 """
 ADD = "tests.support.errands:add"
-SECRET = "s3cret"
+SECRET = planted.PASSWORD
 #: what a person or an application would do
 COMMANDS = [("enqueue", ADD, "a=1"), ("worker", "--once", "--log-level", "warning"), ("init",), ("log", "list")]
 

@@ -19,7 +19,7 @@ import pytest
 from supervisor.cli.program import COMMANDS
 from tests.support.eventually import eventually
 from tests.support.folder import GOOD, Folder
-from tests.support.pretender import SECRET, RunningPretender
+from tests.support.pretender import INSIDE, RunningPretender
 from tests.support.programs import ROOT
 
 pytestmark = pytest.mark.process
@@ -163,7 +163,7 @@ def test_what_is_refused_is_said_in_a_line(folder, master):
     assert folder.refused("scale", "mail", "many", code=2).startswith("invalid value for 'N'")
     assert folder.refused("scale", "mail", "1001", code=2).startswith("invalid value for 'N': 1001 is not in the range")
     assert "did you mean 'status'?" in folder.refused("statsu", code=2)
-    assert SECRET not in folder.run("pause", "bug").err
+    assert INSIDE not in folder.run("pause", "bug").err
 
 
 def test_an_answer_moves_no_cursor(folder, master):

@@ -20,7 +20,7 @@ import pytest
 from supervisor.cli.departure import Departure
 from supervisor.client import EXIT_NOT_RUNNING, Connection, Unreachable, talk
 from tests.support.eventually import eventually
-from tests.support.pretender import SECRET, RunningPretender
+from tests.support.pretender import INSIDE, RunningPretender
 from tests.support.programs import ROOT
 
 pytestmark = pytest.mark.process
@@ -239,7 +239,7 @@ def test_no_secret_of_an_error_is_in_an_answer(master):
     """P19."""
     answer = answered(master, command="reload")
     assert answer == {"ok": False, "error": "reload refused: postgresql://shop:***@db/shop does not answer"}
-    assert SECRET not in str(answered(master, command="pause", target="bug"))
+    assert INSIDE not in str(answered(master, command="pause", target="bug"))
     master.process.terminate()
     _, log = master.process.communicate(timeout=20)
     assert "a request could not be done" in log

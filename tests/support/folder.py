@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from tests.support import planted
 from tests.support.project import REPOSITORY
 
 ADD = "tests.support.errands:add"
@@ -17,7 +18,7 @@ HEAD = '[app]\nmodules = ["tests.support.errands"]\n'
 BROKER = '[brokers.main]\nurl = "sqlite:///tasks.db"\n'
 QUEUE = "[queues.default]\n"
 GOOD = HEAD + BROKER + QUEUE
-SECRET = "s3cret"
+SECRET = planted.PASSWORD
 #: what a user who is not root cannot do, root cannot either, when the kernel no longer overrides permissions for it
 AS_ANYBODY = "import ctypes; [ctypes.CDLL(None).prctl(24, capability, 0, 0, 0) for capability in (1, 2)]"
 ON_A_FULL_DISK = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, resource.RLIM_INFINITY))"

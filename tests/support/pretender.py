@@ -22,10 +22,13 @@ from supervisor.control import Control
 from supervisor.request import Peer, Refused, Request
 from supervisor.snapshot import Pause, Pool, Slot, Snapshot
 from taskqueue.errors import did_you_mean
+from tests.support import planted
 from tests.support.eventually import eventually
 from tests.support.programs import ROOT
 
-SECRET = "s3cret"
+SECRET = planted.PASSWORD
+#: what a bug would tell
+INSIDE = "what is inside"
 STARTED = 1_767_225_600.0
 
 
@@ -124,7 +127,7 @@ class Pretender:
         names = {pool.name: pool for pool in self.snapshot.pools}
         name = request.target.partition("/")[0]
         if name == "bug":
-            raise RuntimeError(SECRET)
+            raise RuntimeError(INSIDE)
         if name not in names:
             raise Refused(f"no pool {name!r}{did_you_mean(name, names)}")
         return names[name]

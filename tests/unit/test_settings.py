@@ -177,7 +177,7 @@ class TestPaths:
 
 class TestVariables:
     def test_texts_name_variables_defaults_and_files(self, tmp_path):
-        secret = tmp_path / "secret"
+        secret = tmp_path / "db.password"
         secret.write_text("s3cret\n")
         text = f'[brokers.main]\nurl = "postgresql://${{USER:-ann}}:${{file:{secret}}}@${{HOST}}/$$"'
 

@@ -20,7 +20,7 @@ KEYS = [
     "max_memory", "max_tasks", "retries", "unknown_grace", "nonsense",
 ]  # fmt: skip
 VALUES = [
-    '"sqlite:///tasks.db"', '"postgresql+psycopg://u:hunter2@h:99999/d"', '"sqs://"', '"memory://"', '"://"', '"30s"',
+    '"sqlite:///tasks.db"', '"postgresql+psycopg://u:s3cret@h:99999/d"', '"sqs://"', '"memory://"', '"://"', '"30s"',
     '"1e999d"', "1e999", "-1", "nan", "inf", "9" * 5000, "0x" + "f" * 5000, "true", "[]", "{}", "1979-05-27", '"${X}"',
     '"${file:/dev/zero}"', '"${file:/nonexistent}"', '"$"', '"${X:-${Y}}"', '["a", 1, {}]', '"\\u0000"', '"\\ud800"',
     "{ a = 1 }", '""', '"' + "$" * 2000 + '"', '"strict"', '"cpus"', "[" * 300 + "]" * 300, '"\\u001b[2J"',
@@ -53,7 +53,7 @@ SETS = st.lists(
 def read(text: str, sets: list[str]) -> Any:
     began = time.monotonic()
     try:
-        found: Any = parse(text, sets=sets, environ={"X": "9", "Z": "hunter2"})
+        found: Any = parse(text, sets=sets, environ={"X": "9", "Z": "s3cret"})
     except ConfigurationError as refused:
         found = refused
     assert time.monotonic() - began < LONGEST
@@ -64,7 +64,7 @@ def hold(found: Any) -> None:
     assert isinstance(found, Settings | ConfigurationError)
     if isinstance(found, ConfigurationError):
         assert str(found)
-        assert "hunter2" not in str(found)
+        assert "s3cret" not in str(found)
 
 
 @settings(max_examples=250)

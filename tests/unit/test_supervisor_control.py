@@ -140,7 +140,7 @@ def test_what_is_refused_is_answered_and_the_next_request_is_done(loop):
 
 def test_a_bug_in_what_is_done_harms_only_its_own_request(loop, caplog):
     def answer(_request: Request) -> dict[str, Any]:
-        raise RuntimeError("it holds s3cret")
+        raise RuntimeError("it holds what nobody is to know")
 
     loop.answer = answer
     client = loop.client(line("restart"))
