@@ -24,8 +24,8 @@ STORIES = {
     "postgresql": ["--seed", "8", *LONG],
     "mariadb": ["--seed", "9", *LONG],
     "sqs": ["--seed", "10", "--tasks", "5000", "--faults", "200", "--ahead", "300"],
-    "postgresql, standing still": ["--seed", "11", *STANDING_STILL],
-    "mariadb, standing still": ["--seed", "12", *STANDING_STILL],
+    "postgresql+suspend": ["--seed", "11", *STANDING_STILL],
+    "mariadb+suspend": ["--seed", "12", *STANDING_STILL],
 }
 
 
@@ -36,7 +36,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="300 tasks")
     told, _ = parser.parse_known_args()
     for name in told.only:
-        store = name.partition(",")[0]
+        store = name.partition("+")[0]
         if store == "small-disk" and (reason := small_disk.why_not()):
             print(f"small-disk: {reason}", flush=True)
             continue

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import configparser
+import itertools
 import re
 import shlex
 import signal
@@ -19,6 +20,7 @@ from supervisor.cli.program import program
 from taskqueue.cli.program import COMMANDS
 from taskqueue.settings import SupervisorSettings, parse
 from taskqueue.settings.resolve import TABLES
+from tests.bench import chaos
 from tests.support import readme
 from tests.support.eventually import eventually
 from tests.support.readme import Block, alike, blocks, lay_out, type_in, typed
@@ -214,6 +216,15 @@ def test_what_a_supervisor_adds_is_shown_by_a_test():
 
         assert re.fullmatch(r"P\d+", promise)
         assert f"def test_{sentence.replace(' ', '_')}(" in (readme.ROOT / f"tests/process/{module}.py").read_text(), by
+
+
+def test_what_was_thrown_is_what_the_command_throws():
+    thrown = {row[0]: row[1:] for row in table("SQLite | SQLite, 24 MB disk | PostgreSQL | MariaDB | SQS")}
+    stores = ["sqlite", "small-disk", "postgresql", "mariadb", "sqs"]
+    for store, seed, tasks in zip(stores, thrown["seed"], thrown["tasks"], strict=True):
+        options = dict(itertools.pairwise(chaos.STORIES[store]))
+
+        assert (options["--seed"], options["--tasks"]) == (seed, tasks.replace(",", "")), store
 
 
 def test_links_lead_somewhere():
