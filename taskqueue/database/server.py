@@ -69,6 +69,9 @@ class ServerDialect(Dialect):
         engine = sa.create_engine(
             self.url.set(drivername=self.scheme),
             isolation_level="AUTOCOMMIT",
+            # Whoever closes a connection rolls back what is open. After a commit nothing is: a ROLLBACK all the same
+            # costs MariaDB a round trip, and if the session was ended meanwhile, the log a traceback.
+            pool_reset_on_return=None,
             connect_args=self.arguments(),
             pool_size=5,
             max_overflow=-1,

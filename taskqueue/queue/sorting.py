@@ -26,7 +26,14 @@ class Sorting:
 
     def twins(self, deliveries: Sequence[Delivery]) -> None:
         """Second messages of tasks that run: dropped (P2)."""
-        self._tidy(lambda: self._broker.ack(deliveries))
+        self._tidy(lambda: self._drop(deliveries))
+
+    def _drop(self, twins: Sequence[Delivery]) -> None:
+        if self._hints:
+            # It may be one message that came twice, and the first is gone with the second. Should the task be given
+            # back, the outbox sends a new one: it knows before the message goes, or it might be lost.
+            self._log.relayed([d.id for d in twins], at=None)
+        self._broker.ack(twins)
 
     def sort(self, deliveries: Sequence[Delivery], answers: Mapping[str, Claim | Refusal]) -> list[Delivery]:
         """Deal with each that was refused; those that were given an entry, so that they can be claimed after all."""

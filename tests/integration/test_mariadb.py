@@ -65,6 +65,21 @@ def test_a_claim_reads_an_index(database):
     assert "filesort" not in (step["Extra"] or "")
 
 
+def rollbacks(database):
+    """Of this session, before this very question's."""
+    with database.read() as connection:
+        return int(connection.exec_driver_sql("SHOW SESSION STATUS LIKE 'Com_rollback'").one()[1])
+
+
+def test_a_step_that_was_committed_sends_no_rollback(database):
+    """It would cost a round trip, and a traceback in the log where the session has ended meanwhile."""
+    before = rollbacks(database)
+    for _ in range(3):
+        with database.begin():
+            pass
+    assert rollbacks(database) == before + 1
+
+
 def test_who_fails_to_initialize_leaves_no_lock_behind(database):
     """Else the others would wait for a session that lies idle."""
     with pytest.raises(KeyError), database.begin() as tx:

@@ -110,6 +110,27 @@ def test_a_message_that_comes_twice_runs_once(app, queue):
     assert app.dispatcher.task_log.get(handle.id).attempts == 1
 
 
+def test_a_message_that_comes_twice_to_one_worker_is_not_lost_when_that_gives_it_back(app, queue, monkeypatch):
+    """P1: it is one message with two receipts, so that the second is not dropped alone."""
+    handle = app.dispatcher.enqueue(tasks.add, 1, 1)
+    receive = queue.broker._receive
+
+    def twice(number, lease, *, wait=0):
+        found = receive(number, lease, wait=wait)
+        if found:
+            monkeypatch.undo()
+            queue.broker.reveal([found[0].receipt])
+        return found
+
+    monkeypatch.setattr(queue.broker, "_receive", twice)
+    held = take_one(queue)
+    assert queue.broker.depth().total == 0, "the second one was dropped"
+    queue.release([held])
+    queue.relay(older_than=0)
+    work_off(app)
+    assert handle.result() == 2
+
+
 def test_a_late_message_of_an_ended_task_is_dropped(app, queue):
     handle = app.dispatcher.enqueue(tasks.add, 1, 1)
     payload = app.dispatcher.task_log.get(handle.id).payload
