@@ -15,15 +15,15 @@ import sys
 
 from tests.support import small_disk
 
-LONG = ["--tasks", "20000", "--faults", "200"]
+LONG, SHORTER = ["--tasks", "20000", "--faults", "200"], ["--tasks", "5000", "--faults", "100"]
 QUICK = ["--tasks", "300", "--faults", "11", "--workers", "1"]
 STANDING_STILL = ["--suspend", "--tasks", "2000", "--faults", "40"]
 STORIES = {
     "sqlite": ["--seed", "7", *LONG],
     "small-disk": ["--seed", "7", *LONG],
     "postgresql": ["--seed", "8", *LONG],
-    "mariadb": ["--seed", "9", *LONG],
-    "sqs": ["--seed", "10", "--tasks", "5000", "--faults", "200", "--ahead", "300"],
+    "mariadb": ["--seed", "9", *SHORTER],
+    "sqs": ["--seed", "10", "--tasks", "2500", "--faults", "120", "--ahead", "300"],
     "postgresql+suspend": ["--seed", "11", *STANDING_STILL],
     "mariadb+suspend": ["--seed", "12", *STANDING_STILL],
 }

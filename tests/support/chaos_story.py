@@ -25,7 +25,7 @@ from tests.support.chaos import BEYOND_THE_LEASE, WEIGHTS, Chaos, schedule
 from tests.support.chaos_stores import STORES, Store
 from tests.support.eventually import eventually
 from tests.support.hosts import Host
-from tests.support.ledger import Ledger, verdict
+from tests.support.ledger import Fault, Ledger, stale, verdict
 from tests.support.producer import Producer
 
 NAMES = ("red", "green", "blue")
@@ -149,19 +149,25 @@ class Story:
             self.ledger,
             books.read(self.hosts[0].app),
             enqueued=self.producer.enqueued,
-            faults=[fault for host in self.hosts for fault in host.faults],
+            faults=self.faults,
             commit_each=self.plan.commit == "each",
         )
+
+    @property
+    def faults(self) -> list[Fault]:
+        """What was done to processes so far."""
+        return [fault for host in self.hosts for fault in host.faults]
 
     @property
     def report(self) -> str:
         """Seed, faults by kind, and the ledger's verdict."""
         by_kind = {**self.chaos.done, **self._store.done}
         runs = sum(map(len, self.ledger.runs.values()))
+        late = f" ({stale(self.ledger, self.faults)} stale for a moment)" if self.plan.suspend else ""
         verdict = "; ".join(self.violations) or "lost 0, overlapping 0, unexplained 0"
         return (
             f"{self.plan.store}, seed {self.plan.seed}, commit {self.plan.commit}: {self.plan.tasks:,} tasks, "
-            f"{runs:,} runs, {sum(by_kind.values())} faults {json.dumps(dict(sorted(by_kind.items())))}, "
+            f"{runs:,} runs{late}, {sum(by_kind.values())} faults {json.dumps(dict(sorted(by_kind.items())))}, "
             f"{self.producer.refused} enqueues repeated, {time.monotonic() - self._began:.0f} s. {verdict}"
         )
 

@@ -231,6 +231,15 @@ def _of_the_runs(runs: Sequence[Run], faults: Sequence[Fault]) -> Iterator[str]:
             yield "was repeated without a cause"
 
 
+def stale(ledger: Ledger, faults: Sequence[Fault]) -> int:
+    """How many runs went on, for a moment, after their task was run again because they had stood still."""
+    pairs = [pair for task_id in ledger.runs for pair in itertools.pairwise(ledger.of(task_id))]
+    return sum(
+        _over(run, faults) > following.start and any(fault.made_stale(run, following) for fault in faults)
+        for run, following in pairs
+    )
+
+
 def _over(run: Run, faults: Sequence[Fault]) -> float:
     """When it was over: at its end, or when its process was."""
     if run.end is not None:
