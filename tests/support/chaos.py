@@ -20,7 +20,7 @@ import psutil
 
 from tests.support.eventually import eventually
 from tests.support.hosts import Host
-from tests.support.ledger import FROZEN, SUSPENDED, Fault
+from tests.support.runs import FROZEN, SUSPENDED, Fault
 from tests.support.supervision import is_gone
 
 #: what may happen to a fleet, and how often beside the others

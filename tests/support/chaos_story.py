@@ -25,8 +25,9 @@ from tests.support.chaos import BEYOND_THE_LEASE, WEIGHTS, Chaos, schedule
 from tests.support.chaos_stores import STORES, Store
 from tests.support.eventually import eventually
 from tests.support.hosts import Host
-from tests.support.ledger import Fault, Ledger, stale, verdict
+from tests.support.ledger import Ledger, stale, verdict
 from tests.support.producer import Producer
+from tests.support.runs import Fault
 
 NAMES = ("red", "green", "blue")
 #: longer than any fault here lasts, on a busy machine too: what a task survives is its lease. Where processes stand

@@ -24,7 +24,7 @@ import sqlalchemy as sa
 from taskqueue import plugins
 from taskqueue.brokers import base as brokers
 from taskqueue.tasklog import base as task_logs
-from tests.support.ledger import Fault
+from tests.support.runs import Fault
 
 VARIABLE = "TASKQUEUE_TEST_FAULTS"
 COMMIT = "commit"

@@ -8,8 +8,9 @@ from pathlib import Path
 
 from tests.support import books, tasks
 from tests.support.eventually import eventually
-from tests.support.ledger import Fault, Ledger, verdict
+from tests.support.ledger import Ledger, verdict
 from tests.support.project import Project, RunningWorker
+from tests.support.runs import Fault
 
 
 class Fleet:

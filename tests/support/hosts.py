@@ -13,8 +13,8 @@ from typing import Any
 
 import psutil
 
-from tests.support.ledger import Fault
 from tests.support.project import REPOSITORY
+from tests.support.runs import Fault
 from tests.support.supervision import RunningSupervisor, Site, is_gone
 
 _WALL_CLOCK = Path(__file__).parent / "wall_clock"

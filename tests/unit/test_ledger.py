@@ -8,7 +8,8 @@ from msgspec.structs import replace
 from taskqueue import Report, Status
 from taskqueue.codec import encode_report
 from taskqueue.tasklog.entry import Attempt, Cause, Entry
-from tests.support.ledger import WAKING, Books, Fault, Ledger, verdict
+from tests.support.ledger import Books, Ledger, stale, verdict
+from tests.support.runs import WAKING, Fault
 
 KILLED = Fault(pid=66, at=25)
 FROZEN = Fault(pid=66, at=25, until=60, kind="frozen")
@@ -145,6 +146,14 @@ def test_a_task_that_failed_for_its_workers_deaths_is_no_violation(judge):
 )
 def test_a_planted_violation_is_caught(judge, violation, lines, kept, faults):
     assert any(violation in one for one in judge(lines, kept, *faults)), judge(lines, kept, *faults)
+
+
+@pytest.mark.parametrize(("end", "count"), [("", 0), (";end t 1 1 66 29", 0), (";end t 1 1 66 70", 1)])
+def test_a_run_that_was_stale_for_a_moment_is_counted(judge, tmp_path, end, count):
+    assert judge("start t 1 1 66 10;start t 1 2 7 30;end t 1 2 7 40" + end, books(UNCOUNTED), SUSPENDED) == []
+    ledger = Ledger(tmp_path / "ledger")
+    ledger.read_on()
+    assert stale(ledger, [SUSPENDED]) == count
 
 
 def test_where_each_report_is_stored_before_the_next_task_a_fault_costs_one_run(judge):
