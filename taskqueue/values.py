@@ -24,10 +24,9 @@ from uuid import UUID
 
 import msgspec
 
-MAX_DEPTH = 100
+from taskqueue.plain import MAX_DEPTH, is_plain
+
 MAX_BITS = 4096
-#: what every reader of JSON takes for a whole number, and what our own encoder does
-_MAX_PLAIN = 2**63 - 1
 
 
 class Unfit(Exception):
@@ -87,32 +86,6 @@ def unpack(value: Any, *, depth: int = 0) -> Any:
 def unpack_each(values: dict[str, Any]) -> dict[str, Any]:
     """Each value of its JSON form, by name; raises Unfit, whose place begins with the name."""
     return _each_value(values, unpack)
-
-
-def is_plain(value: Any, depth: int = 0) -> bool:
-    """Whether this is its own JSON form, as most values are: told faster than a form is made."""
-    kind = type(value)
-    if kind in _PLAIN:
-        return _PLAIN[kind](value)
-    if kind is dict:
-        return _has_plain_keys(value) and _are_plain(value.values(), depth)
-    return kind is list and _are_plain(value, depth)
-
-
-def _has_plain_keys(value: dict[Any, Any]) -> bool:
-    for key in value:  # noqa: SIM110  # all() would make a generator
-        if type(key) is not str or not key.isascii() or key[:1] == "$":
-            return False
-    return True
-
-
-def _are_plain(items: Iterable[Any], depth: int) -> bool:
-    if depth > MAX_DEPTH:
-        return False
-    for item in items:  # noqa: SIM110  # likewise
-        if not is_plain(item, depth + 1):
-            return False
-    return True
 
 
 def is_typed(value: Any) -> bool:
@@ -250,14 +223,6 @@ _LEAVES: dict[type, Callable[[Any], Any]] = {
     UUID: lambda value: {"$uuid": str(value)},
     Decimal: lambda value: {"$decimal": str(value)},
     bytes: lambda value: {"$bytes": base64.b64encode(value).decode()},
-}
-#: of these the value itself may be its JSON form; whether it is
-_PLAIN: dict[type, Callable[[Any], bool]] = {
-    bool: lambda _value: True,
-    type(None): lambda _value: True,
-    str: str.isascii,
-    int: lambda value: -_MAX_PLAIN <= value <= _MAX_PLAIN,
-    float: math.isfinite,
 }
 _READERS: dict[str, Callable[[Any], Any]] = {
     "$dict": _not_this,

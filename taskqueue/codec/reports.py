@@ -8,6 +8,7 @@ import msgspec
 
 from taskqueue import values
 from taskqueue.errors import EncodingError, MessageInvalid
+from taskqueue.plain import MAX_DEPTH, is_plain
 from taskqueue.registry import Registry
 from taskqueue.report import Kind, Report
 
@@ -17,7 +18,7 @@ _decoder = msgspec.json.Decoder(Report)
 
 def encode_report(report: Report) -> bytes:
     """The report's stored form. EncodingError names the place in it that cannot be stored."""
-    if type(report) is Report and _is_plain(report):
+    if type(report) is Report and _is_its_own_form(report):
         return _encoder.encode(report)
     _checked(report, Report, "it", "a Report")
     try:
@@ -40,17 +41,17 @@ def result_of(report: Report, name: str, registry: Registry) -> Any:
     return registry.get(name).revive(report.data) if name in registry else report.data
 
 
-def _is_plain(report: Report) -> bool:
+def _is_its_own_form(report: Report) -> bool:
     """Whether it is its own stored form, as most are."""
     text, data = report.message, report.data
     named = type(report.kind) is Kind and type(text) is str and report.children == ()
-    return named and values.is_plain(text) and values.is_plain(data)
+    return named and is_plain(text) and is_plain(data)
 
 
 def _packed_report(report: Report, path: str, depth: int) -> Report:
     """A plain report of what JSON knows. Nothing checks what is put into a Report, so that is done here."""
-    if depth > values.MAX_DEPTH:
-        raise EncodingError(f"the report is nested more than {values.MAX_DEPTH} levels deep")
+    if depth > MAX_DEPTH:
+        raise EncodingError(f"the report is nested more than {MAX_DEPTH} levels deep")
     kind = _checked(report.kind, Kind, f"{path}kind", "a Kind, as Report.error(...) and its like set it")
     text = _checked(report.message, str, f"{path}message", "text; values go into data")
     below = _checked(report.children, (tuple, list), f"{path}children", "a tuple of reports")

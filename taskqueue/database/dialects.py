@@ -15,12 +15,14 @@ from typing import Any
 
 import msgspec
 import sqlalchemy as sa
+from sqlalchemy.exc import ArgumentError
 
 from taskqueue.clock import Clock
 from taskqueue.database.schema import Tables
 from taskqueue.database.transaction import Transaction
 from taskqueue.database.wakeup import Wakeup
 from taskqueue.errors import ConfigurationError, did_you_mean
+from taskqueue.masking import mask_url
 
 NO_OPTIONS: Mapping[str, Any] = {}
 
@@ -189,6 +191,16 @@ def _update_of_one(table: sa.Table) -> sa.Update:
     """The columns to set are those of its parameters."""
     (key,) = table.primary_key
     return sa.update(table).where(key == sa.bindparam("of"))
+
+
+def parse_url(url: str) -> sa.URL:
+    """A database's URL; ConfigurationError if it is none."""
+    try:
+        return sa.make_url(url)
+    except (ArgumentError, ValueError):
+        raise ConfigurationError(
+            f"{mask_url(url)!r} is no database URL; write e.g. sqlite:///var/taskqueue.db"
+        ) from None
 
 
 def open_dialect(

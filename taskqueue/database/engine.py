@@ -15,11 +15,10 @@ from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
-from sqlalchemy.exc import ArgumentError
 
 from taskqueue.clock import Clock, SystemClock
 from taskqueue.database import joining, upgrade
-from taskqueue.database.dialects import open_dialect
+from taskqueue.database.dialects import open_dialect, parse_url
 from taskqueue.database.direct import Direct, Row, Values
 from taskqueue.database.failures import Failures, StoreBusy, StoreUnprepared
 from taskqueue.database.process import Process
@@ -52,7 +51,7 @@ class Database:
         clock: Clock | None = None,
         **options: Any,
     ) -> None:
-        parsed = _parse(url)
+        parsed = parse_url(url)
         self.name = mask_url(parsed.render_as_string(hide_password=True))
         self.timeout = timeout
         self.clock = clock or SystemClock()
@@ -72,8 +71,7 @@ class Database:
         Within another one of this thread it is a part of that one, which stands or falls as a whole.
         """
         process, thread = self._process, threading.get_ident()
-        outer = process.open.get(thread)
-        if outer:
+        if outer := process.open.get(thread):
             with outer.part():
                 yield outer
             return
@@ -89,10 +87,8 @@ class Database:
         `patient`: for what may take longer than a write may wait.
         """
         process, thread = self._process, threading.get_ident()
-        present = process.joined.get(thread)
-        if outer := process.open.get(thread):
-            present = outer.connection
-        if present:
+        outer = process.open.get(thread)
+        if present := outer.connection if outer else process.joined.get(thread):
             with self._failures.translated():
                 yield present
         else:
@@ -102,24 +98,16 @@ class Database:
                 yield connection
 
     def rows(self, statement: sa.Executable, values: Values) -> Sequence[Row]:
-        """What a statement reads that is kept and run often (`taskqueue.database.direct`)."""
-        process, thread = self._process, threading.get_ident()
-        if thread in process.joined:
-            with self.read() as theirs:
-                return theirs.execute(statement, values).all()
+        """The rows of a statement that is kept and run often; where no transaction is open it is one by itself."""
         with self.read() as connection:
+            if threading.get_ident() in self._process.joined:
+                return connection.execute(statement, values).all()
             return self._direct.rows(connection, statement, values)
 
     @property
     def in_transaction(self) -> bool:
         """Whether this thread has one open, or has joined an application's."""
-        thread = threading.get_ident()
-        return thread in self._process.open or thread in self._process.joined
-
-    def alone(self, statement: sa.Executable, values: Values) -> Sequence[Row]:
-        """A write that is one statement and a transaction of its own; what it returns. Not inside of another one."""
-        with SHIELD(), self._connection(self._prepared()) as connection:
-            return self._direct.rows(connection, statement, values)
+        return self._process.in_transaction
 
     @contextmanager
     def join(self, connection: Any) -> Iterator[None]:
@@ -223,11 +211,7 @@ class Database:
             # Most likely by the very transaction that is to be joined.
             raise BrokerUnavailable(f"{error}. Tables are created outside of it: run `taskqueue init`") from error
         with self._failures.translated():
-            theirs = joining.connection_of(connection)
-            if not self.dialect.same_database(theirs):
-                other = theirs.engine.url.render_as_string(hide_password=True)
-                raise ConfigurationError(f"the connection given leads to {other}, but the queue is in {self.name}")
-        return theirs
+            return joining.connection_of(connection, self.dialect, self.name)
 
     @contextmanager
     def _connection(self, process: Process) -> Iterator[sa.Connection]:
@@ -262,15 +246,5 @@ class Database:
             raise upgrade.too_old(self.name)
         if outdated or stale:
             with self._own_step(process, timeout=timeout) as transaction:
-                if outdated:
-                    upgrade.upgrade(transaction.connection, self.tables, self.name)
+                upgrade.upgrade(transaction.connection, self.tables, self.name)  # only if it is outdated
                 self.dialect.revive(transaction)
-
-
-def _parse(url: str) -> sa.URL:
-    try:
-        return sa.make_url(url)
-    except (ArgumentError, ValueError):
-        raise ConfigurationError(
-            f"{mask_url(url)!r} is no database URL; write e.g. sqlite:///var/taskqueue.db"
-        ) from None

@@ -9,11 +9,23 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from taskqueue.database.dialects import Dialect
 from taskqueue.errors import ConfigurationError
 
 
-def connection_of(given: Any) -> sa.Connection:
-    """The SQLAlchemy connection behind a Connection or Session, async ones too. Raises ConfigurationError."""
+def connection_of(given: Any, dialect: Dialect, name: str) -> sa.Connection:
+    """The SQLAlchemy connection behind a Connection or Session, async ones too, that leads to this very database.
+
+    Raises ConfigurationError for any other; `name` is what the database is called.
+    """
+    connection = _connection_of(given)
+    if not dialect.same_database(connection):
+        other = connection.engine.url.render_as_string(hide_password=True)
+        raise ConfigurationError(f"the connection given leads to {other}, but the queue is in {name}")
+    return connection
+
+
+def _connection_of(given: Any) -> sa.Connection:
     # The asynchronous ones are thin covers; whoever passes one runs inside SQLAlchemy's greenlet already (`run_sync`).
     given = getattr(given, "sync_connection", None) or getattr(given, "sync_session", None) or given
     if isinstance(given, sa.Connection):

@@ -30,7 +30,7 @@ class ArrayLiteral(sa.types.UserDefinedType[Any]):
 
     def get_col_spec(self, **_: Any) -> str:
         """The type's name in SQL."""
-        return f"{self.member.compile(dialect=postgresql.dialect())}[]"  # type: ignore[no-untyped-call]
+        return f"{self.member.compile(dialect=postgresql.dialect())}[]"  # type: ignore[no-untyped-call]  # SQLAlchemy says nothing of it
 
     def bind_processor(self, dialect: sa.Dialect) -> Callable[[Any], str]:
         """What makes a literal of a list."""

@@ -65,6 +65,12 @@ class Process:
             if self.pid == pid:
                 self._leave(thread)
 
+    @property
+    def in_transaction(self) -> bool:
+        """Whether the calling thread has one open, or has joined an application's."""
+        thread = threading.get_ident()
+        return thread in self.open or thread in self.joined
+
     def warm(self) -> None:
         """Make the engine, which connects to nothing: processes that are forked before it does share it."""
         self._create()

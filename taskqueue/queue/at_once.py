@@ -64,7 +64,7 @@ class AtOnce:
         wakeup, values = self._database.wakeup, self._task_log.added(entry)
         telling = wakeup.is_due(self._queue)
         statement = self._statement(tuple(values), telling=telling)
-        stored = self._database.alone(statement, values | self._broker.pushed(message) | {"told": self._queue})
+        stored = self._database.rows(statement, values | self._broker.pushed(message) | {"told": self._queue})
         if stored and telling:
             wakeup.told(self._queue)
         return [entry.id] if stored else []

@@ -42,10 +42,9 @@ class Work(msgspec.Struct):
     parented: bool = False
     #: what it last said of its progress, not stored yet
     progress: bytes | None = None
-    #: when it started (monotonic), 0 before; and the interrupter's number of the run
+    #: when it was started (monotonic, 0 before), and the interrupter's number of the run
     started: float = 0.0
     run: int = 0
-    #: when it was claimed (monotonic), and what the log said of it was news
     claimed: float = 0.0
 
     @property

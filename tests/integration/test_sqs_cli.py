@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import pytest
 
+from taskqueue.brokers import sqs_calls
 from taskqueue.ids import new_id
 from taskqueue.status import Status
 from tests.support import sqs
@@ -93,6 +96,7 @@ def test_what_can_never_work_is_exit_code_78(sh_at, command, code, says):
 def test_missing_credentials_are_exit_code_78_and_nothing_is_enqueued(sh_at, monkeypatch):
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.delenv(name)
+    monkeypatch.setattr(sqs_calls, "_session", cache(sqs_calls._session.__wrapped__))  # the process' own has found them
     with sh_at("http://127.0.0.1:1") as sh:
         for command in (["init"], ["enqueue", ADD, "a=1"], ["worker", "--once"]):
             ran = sh.type(*command)

@@ -37,7 +37,8 @@ def busy(make_site: Callable[..., Site], umask: int) -> RunningSupervisor:
     site = make_site(supervisor=PLACES)
     site.start()
     assert site.queue.enqueue(tasks.add, 2, 3).result(timeout=20) == 5
-    site.supervisor.eventually(lambda _: (site.folder / "s.prom").exists())
+    for name in ("s.prom", "tasks.db-wake-default"):  # the FIFO comes when a worker is idle for the first time
+        site.supervisor.eventually(lambda _, name=name: (site.folder / name).exists())
     return site.supervisor
 
 

@@ -13,7 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from taskqueue.values import MAX_BITS, MAX_DEPTH, Unfit, pack, unpack
+from taskqueue.plain import MAX_DEPTH
+from taskqueue.values import MAX_BITS, Unfit, pack, unpack
 
 # Fixed offsets: by PEP 495 a local time that a clock change repeats equals no time of another zone, not even its own.
 ZONES = st.just(UTC) | st.integers(-1439, 1439).map(lambda minutes: timezone(timedelta(minutes=minutes)))
