@@ -54,5 +54,5 @@ class Station:
 
     @property
     def quiet(self) -> bool:
-        """The last looks found nothing: the bell may be waited for."""
-        return self._dry and self._looks > 1
+        """It ran dry: the bell may be waited for. Where waiting is leasing (SQS), once the last looks found nothing."""
+        return self._dry and (self._looks > 1 or self.queue.broker.capabilities.recovers)
