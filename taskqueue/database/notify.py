@@ -1,9 +1,9 @@
 """Waking idle workers by PostgreSQL's LISTEN and NOTIFY.
 
 Producers notify in their transaction, so that nobody wakes before there is something to see. NOTIFY takes a lock of
-the whole server at the commit, hence only the first of a burst does (R10): what follows within 20 ms is found by the
-look that every listener takes 25 ms after it woke. One thread a process listens for all its bells, on a connection of
-its own, from the first time that it is idle.
+the whole server at the commit, hence a burst does so only at its beginning and then every 20 ms (R10): what comes in
+between is found by the look that every listener takes 25 ms after it woke. One thread a process listens for all its
+bells, on a connection of its own, from the first time that it is idle.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     import psycopg
 
 Connect = Callable[[], "psycopg.Connection[Any]"]
-#: seconds in which one notification speaks for all
-BURST = 0.02
+#: seconds in which one notification speaks for all, and how many may be saved up while little happens
+BURST, SAVED = 0.02, 5.0
 #: seconds after which a listener looks once more
 AGAIN = 0.025
 #: seconds between looks where all is well: what stands behind a lost notification
@@ -46,7 +46,8 @@ class NotifyWakeup(Wakeup):
         self._connect = connect
         self.notification = sa.func.pg_notify(self.channel, sa.bindparam("told"))
         self._notify = sa.select(self.notification)
-        self._notified: dict[str, float] = {}
+        #: by queue: how many notifications were saved up, and at what time (monotonic)
+        self._saved: dict[str, tuple[float, float]] = {}
         self._lock = threading.Lock()
         self._listener: Listener | None = None
 
@@ -66,10 +67,14 @@ class NotifyWakeup(Wakeup):
         transaction.rows(self._notify, {"told": queue})
 
     def is_due(self, queue: str) -> bool:
-        return time.monotonic() - self._notified.get(queue, -1.0) >= BURST
+        return self._left(queue) >= 1.0
 
     def told(self, queue: str) -> None:
-        self._notified[queue] = time.monotonic()
+        self._saved[queue] = self._left(queue) - 1.0, time.monotonic()
+
+    def _left(self, queue: str) -> float:
+        saved, at = self._saved.get(queue, (SAVED, 0.0))
+        return min(SAVED, saved + (time.monotonic() - at) / BURST)
 
     @contextmanager
     def listen(self, queue: str) -> Iterator[Bell]:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 
 import psycopg
 import pytest
 import sqlalchemy as sa
 
 from taskqueue.brokers.rds import RdsQueueBroker
+from taskqueue.database import notify
 from taskqueue.database.dialects import Failure
 from taskqueue.database.engine import Database
 from taskqueue.database.postgresql_errors import diagnose
@@ -43,7 +45,7 @@ def test_it_works_where_sessions_are_shared(opened, url, options) -> None:
     assert pop(broker) == ["a"]
 
 
-def test_a_burst_notifies_once_and_joined_transactions_always(broker, database, url) -> None:
+def test_joined_transactions_always_notify(broker, database, url) -> None:
     """R10"""
     heard: list[str] = []
     engine = sa.create_engine(url)
@@ -55,6 +57,27 @@ def test_a_burst_notifies_once_and_joined_transactions_always(broker, database, 
         heard += [x.payload for x in listener.notifies(timeout=1, stop_after=3)]
         assert heard == ["mail"] * 3
     engine.dispose()
+
+
+def test_a_burst_notifies_at_its_beginning_and_now_and_then(broker, database, monkeypatch) -> None:
+    """R10: what comes now and then is told at once, each time."""
+    now = 100.0
+    monkeypatch.setattr(notify, "time", SimpleNamespace(monotonic=lambda: now))
+    with database.dialect.connect() as listener:
+        listener.execute(f'LISTEN "{database.wakeup.channel}"'.encode())
+
+        def heard(pushes: int) -> int:
+            for number in range(pushes):
+                push(broker, f"{now} {number}")
+            listener.execute("SELECT 1")
+            return len(list(listener.notifies(timeout=0)))
+
+        assert heard(50) == notify.SAVED
+        now += 1.01 * notify.BURST
+        assert heard(50) == 1
+        for _ in range(20):
+            now += 2 * notify.BURST
+            assert heard(1) == 1
 
 
 def test_tables_may_stand_in_a_schema_of_their_own() -> None:
