@@ -86,8 +86,9 @@ def environment(folder: Path) -> dict[str, str]:
     calls = {name: f"-c 'import sys; from {name}.cli import main; sys.exit(main())'" for name in COMMANDS}
     for name, call in {"python": "", **calls}.items():
         program = programs / name
-        program.write_text(f'#!/bin/sh\nexec "{sys.executable}" {call} "$@"\n')
-        program.chmod(0o755)
+        if not program.exists():  # a shell that reads it would find it empty
+            program.write_text(f'#!/bin/sh\nexec "{sys.executable}" {call} "$@"\n')
+            program.chmod(0o755)
     return {
         "PATH": f"{programs}:{os.environ['PATH']}",
         "PYTHONPATH": f"{folder}:{ROOT}",
