@@ -50,7 +50,7 @@ class Unfit(Exception):
 
 def pack(value: Any, *, typed: bool = False, depth: int = 0) -> Any:
     """The JSON form of a value; raises Unfit. With `typed`, typed values are let through as what they are made of."""
-    if is_plain(value, depth):
+    if not depth and is_plain(value):
         return value
     kind = type(value) if type(value) in _KINDS else _base_of(value)
     if kind in _LEAVES:

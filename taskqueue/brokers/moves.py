@@ -84,16 +84,18 @@ class Moves:
         tx.run(self._sql.end, {"ids": leases})
         self._moved(tx, leased=-len(leases), delayed=len(leases))
 
-    def end_ours(self, tx: Transaction, ours: Mapping[str, Any]) -> list[int]:
-        """Those of these leases that are still that owner's are done with; which."""
-        ended = [number for (number,) in tx.rows(self._sql.end_ours, ours)]
+    def ours(self, tx: Transaction, given: Mapping[str, Any]) -> list[int]:
+        """Which of these leases (`ids`) are still that `owner`'s; locked for the rest of the transaction."""
+        return [number for (number,) in tx.rows(self._sql.ours, given)]
+
+    def end(self, tx: Transaction, given: Mapping[str, Any]) -> list[int]:
+        """The same, whose messages are done with."""
+        if self._dialect.returns_changes:
+            ended = [number for (number,) in tx.rows(self._sql.end_ours, given)]
+        elif ended := self.ours(tx, given):
+            tx.run(self._sql.end, {"ids": ended})
         self._moved(tx, leased=-len(ended))
         return ended
-
-    def end(self, tx: Transaction, leases: Sequence[int]) -> None:
-        """Ended leases whose messages are done with."""
-        tx.run(self._sql.end, {"ids": leases})
-        self._moved(tx, leased=-len(leases))
 
     def row(self, message: Message, number: int) -> dict[str, Any]:
         """A message that waits under that number."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Self, TypeVar
 
@@ -69,7 +69,7 @@ class RdsQueueBroker:
             self._step(lambda tx: self._moves.add(tx, messages))
 
     def pushing(self, stored: sa.CTE) -> tuple[sa.CTE, sa.CTE]:
-        return self._sql.pushing(stored, self.database.dialect.new_id())
+        return self._sql.pushing(stored)
 
     def pushed(self, message: Message) -> dict[str, Any]:
         row = self._moves.row(message, 0)
@@ -123,47 +123,37 @@ class RdsQueueBroker:
         self._registered = True
 
     def ack(self, deliveries: Sequence[Delivery]) -> set[str]:
-        if not self.database.dialect.returns_changes:
-            return self._with_ours(deliveries, self._moves.end)
-        given = self._ours(deliveries)
-        return (
-            {str(number) for number in self._step(lambda tx: self._moves.end_ours(tx, given))} if deliveries else set()
-        )
+        return self._with_ours(deliveries, self._moves.end)
 
     def extend(self, deliveries: Sequence[Delivery], *, lease: float) -> set[str]:
-        def renew(tx: Transaction, ours: Sequence[int]) -> None:
-            until = self.database.dialect.lease_now(tx.connection) + int(lease * 1e6)
-            tx.run(self._sql.extend, {"ids": ours, "until": until})
+        def renew(tx: Transaction, given: Mapping[str, Any]) -> list[int]:
+            ours = self._moves.ours(tx, given)
+            if ours:
+                until = self.database.dialect.lease_now(tx.connection) + int(lease * 1e6)
+                tx.run(self._sql.extend, {"ids": ours, "until": until})
+            return ours
 
         return self._with_ours(deliveries, renew)
 
     def release(self, deliveries: Sequence[Delivery], *, delay: float = 0.0, alone: bool = False) -> set[str]:
-        def give(tx: Transaction, ours: Sequence[int]) -> None:
-            if delay > 0:
+        def give(tx: Transaction, given: Mapping[str, Any]) -> list[int]:
+            ours = self._moves.ours(tx, given)
+            if ours and delay > 0:
                 self._moves.put_off(tx, ours, delay=delay, alone=alone)
-            else:
+            elif ours:
                 self._moves.put_back(tx, ours, alone=alone)
+            return ours
 
         return self._with_ours(deliveries, give)
 
     def _with_ours(
-        self, deliveries: Sequence[Delivery], step: Callable[[Transaction, Sequence[int]], None]
+        self, deliveries: Sequence[Delivery], step: Callable[[Transaction, Mapping[str, Any]], list[int]]
     ) -> set[str]:
         """Do `step` to those leases that these receipts still name and we still hold (P2, R4); which."""
         if not deliveries:
             return set()
-        given = self._ours(deliveries)
-
-        def settle(tx: Transaction) -> list[int]:
-            ours = [number for (number,) in tx.rows(self._sql.ours, given)]
-            if ours:
-                step(tx, ours)
-            return ours
-
-        return {str(receipt) for receipt in self._step(settle)}
-
-    def _ours(self, deliveries: Sequence[Delivery]) -> dict[str, Any]:
-        return {"ids": [int(d.receipt) for d in deliveries], "owner": self.owner}
+        given = {"ids": [int(d.receipt) for d in deliveries], "owner": self.owner}
+        return {str(receipt) for receipt in self._step(lambda tx: step(tx, given))}
 
     def recover(self, owners: Sequence[str] = ()) -> list[Lost]:
         if not owners and not self._any_over():

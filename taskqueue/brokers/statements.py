@@ -47,9 +47,10 @@ class Statements:
         self.push = sa.insert(self._message)
         self.push_delayed = sa.insert(self._delayed)
 
-    def pushing(self, stored: sa.CTE, number: sa.ColumnElement[int]) -> tuple[sa.CTE, sa.CTE]:
-        """A message and its count as parts of a larger statement, where `stored` has a row; `number` is its id."""
-        m, queue = self._message.c, bindparam("queue", type_=sa.String())
+    def pushing(self, stored: sa.CTE) -> tuple[sa.CTE, sa.CTE]:
+        """A message and its count as parts of a larger statement, where `stored` has a row."""
+        m, queue, number = self._message.c, bindparam("queue", type_=sa.String()), self._dialect.new_id
+        assert number is not None
         given = {name: bindparam(name, type_=m[name].type) for name in ("lane", "task_id", "alone", "body")}
         row = sa.select(queue, number, *given.values()).select_from(stored)
         message = sa.insert(self._message).from_select(["queue", "id", *given], row).cte("message")
@@ -115,8 +116,7 @@ class Statements:
         x = self._lease.c
         ours = self._dialect.ids_in(x.id, "ids"), x.owner == bindparam("owner")
         self.ours = sa.select(x.id).where(*ours).order_by(x.id).with_for_update()
-        end_ours = sa.delete(self._lease).where(*ours)
-        self.end_ours = end_ours.returning(x.id) if self._dialect.returns_changes else end_ours
+        self.end_ours = sa.delete(self._lease).where(*ours).returning(x.id)
         self.end = sa.delete(self._lease).where(self._dialect.ids_in(x.id, "ids"))
         self.extend = (
             sa.update(self._lease).where(self._dialect.ids_in(x.id, "ids")).values(lease_until=bindparam("until"))

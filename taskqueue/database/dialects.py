@@ -62,8 +62,6 @@ class Dialect(abc.ABC):
     moves_in_one = False
     #: an UPDATE or DELETE may return the rows that it changed
     returns_changes = False
-    #: a single statement may write to several tables, and is given up by the server as our transactions are
-    writes_at_once = False
     #: `insert_new` counts only the rows that it stored
     counts_new = True
     #: statements that define tables commit by themselves, so that an earlier init may have come half way
@@ -74,6 +72,9 @@ class Dialect(abc.ABC):
     keeps_dead_rows = False
     #: where a row lies, which stays true as long as it is locked
     place: sa.ColumnElement[Any] | None = None
+    #: the id of one new message as a part of a statement, where a single one may write to several tables and is given
+    #: up by the server as our transactions are
+    new_id: sa.ColumnElement[int] | None = None
     #: how producers wake idle workers
     wakeup: Wakeup
     #: the database's file, where it is one of this host; files beside it may prove who is alive
@@ -116,10 +117,6 @@ class Dialect(abc.ABC):
     @abc.abstractmethod
     def reserve_ids(self, transaction: Transaction, n: int) -> int:
         """The first of `n` consecutive message ids, larger than all before; none is ever given out twice."""
-
-    def new_id(self) -> sa.ColumnElement[int]:
-        """The same as a part of a statement, for one message; only where `writes_at_once`."""
-        raise NotImplementedError
 
     @abc.abstractmethod
     def ids_in(self, column: sa.ColumnElement[Any], bind: str) -> sa.ColumnElement[bool]:

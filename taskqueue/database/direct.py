@@ -27,8 +27,30 @@ class _Compiled(msgspec.Struct, frozen=True):
     bound: Callable[[Values], Any]
 
 
-class Direct:
-    """Runs statements of one database. Each is kept for ever: give it none that is built for one use.
+class Through:
+    """Runs statements through SQLAlchemy: on any connection, whatever their text depends on."""
+
+    def rows(self, connection: sa.Connection, statement: sa.Executable, values: Values) -> Sequence[Row]:
+        """Run it once; its rows."""
+        return connection.execute(statement, values).all()
+
+    def run(self, connection: sa.Connection, statement: sa.Executable, values: Values) -> int:
+        """Run it once; how many rows were concerned."""
+        return self._counted(connection, statement, values)
+
+    def run_each(self, connection: sa.Connection, statement: sa.Executable, values: Sequence[Values]) -> int:
+        """Run it once for each of these, which have the same names; how many rows were concerned."""
+        return self._counted(connection, statement, values)
+
+    def _counted(self, connection: sa.Connection, statement: sa.Executable, values: Values | Sequence[Values]) -> int:
+        return connection.execute(statement, values, execution_options={"preserve_rowcount": True}).rowcount
+
+
+THROUGH = Through()
+
+
+class Direct(Through):
+    """The same for one database, by its driver. Each statement is kept for ever: give it none built for one use.
 
     `ends_session` says whether an error of the driver, beyond those that SQLAlchemy knows, ends the connection.
     """
@@ -38,30 +60,27 @@ class Direct:
         self._known: dict[tuple[sa.Executable, tuple[str, ...]], _Compiled | None] = {}
 
     def rows(self, connection: sa.Connection, statement: sa.Executable, values: Values) -> Sequence[Row]:
-        """Run it once; its rows."""
         compiled = self._compiled(connection, statement, values)
         if compiled is None:
-            return connection.execute(statement, values).all()
+            return super().rows(connection, statement, values)
         with self.driver(connection, compiled.text) as cursor:
             cursor.execute(compiled.text, compiled.bound(values))
             found: Sequence[Row] = cursor.fetchall()
         return found
 
     def run(self, connection: sa.Connection, statement: sa.Executable, values: Values) -> int:
-        """Run it once; how many rows were concerned."""
         compiled = self._compiled(connection, statement, values)
         if compiled is None:
-            return counted(connection, statement, values)
+            return super().run(connection, statement, values)
         with self.driver(connection, compiled.text) as cursor:
             cursor.execute(compiled.text, compiled.bound(values))
             count: int = cursor.rowcount
         return count
 
     def run_each(self, connection: sa.Connection, statement: sa.Executable, values: Sequence[Values]) -> int:
-        """Run it once for each of these, which have the same names; how many rows were concerned."""
         compiled = self._compiled(connection, statement, values[0])
         if compiled is None:
-            return counted(connection, statement, values)
+            return super().run_each(connection, statement, values)
         with self.driver(connection, compiled.text) as cursor:
             cursor.executemany(compiled.text, [compiled.bound(each) for each in values])
             count: int = cursor.rowcount
@@ -101,11 +120,6 @@ class Direct:
             return self._known[key]
         except KeyError:
             return self._known.setdefault(key, _compile(connection.dialect, statement, list(values)))
-
-
-def counted(connection: sa.Connection, statement: sa.Executable, values: Values | Sequence[Values]) -> int:
-    """Run it through SQLAlchemy; how many rows were concerned."""
-    return connection.execute(statement, values, execution_options={"preserve_rowcount": True}).rowcount
 
 
 def _compile(dialect: sa.Dialect, statement: Any, names: list[str]) -> _Compiled | None:

@@ -19,7 +19,7 @@ import sqlalchemy as sa
 from taskqueue.clock import Clock, SystemClock
 from taskqueue.database import joining, upgrade
 from taskqueue.database.dialects import open_dialect, parse_url
-from taskqueue.database.direct import Direct, Row, Values
+from taskqueue.database.direct import THROUGH, Direct, Row, Values
 from taskqueue.database.failures import Failures, StoreBusy, StoreUnprepared
 from taskqueue.database.process import Process
 from taskqueue.database.schema import tables
@@ -100,9 +100,8 @@ class Database:
     def rows(self, statement: sa.Executable, values: Values) -> Sequence[Row]:
         """The rows of a statement that is kept and run often; where no transaction is open it is one by itself."""
         with self.read() as connection:
-            if threading.get_ident() in self._process.joined:
-                return connection.execute(statement, values).all()
-            return self._direct.rows(connection, statement, values)
+            way = THROUGH if threading.get_ident() in self._process.joined else self._direct
+            return way.rows(connection, statement, values)
 
     @property
     def in_transaction(self) -> bool:
@@ -194,7 +193,7 @@ class Database:
             # A savepoint: what fails here must not be half of what the application commits.
             with connection.begin_nested():
                 try:
-                    transaction = process.open[thread] = Transaction(connection, self.tables, self._direct, joined=True)
+                    transaction = process.open[thread] = Transaction(connection, self.tables, THROUGH, joined=True)
                     yield transaction
                     transaction.settle()
                 finally:
@@ -246,5 +245,6 @@ class Database:
             raise upgrade.too_old(self.name)
         if outdated or stale:
             with self._own_step(process, timeout=timeout) as transaction:
-                upgrade.upgrade(transaction.connection, self.tables, self.name)  # only if it is outdated
+                if outdated:
+                    upgrade.upgrade(transaction.connection, self.tables, self.name)
                 self.dialect.revive(transaction)

@@ -121,10 +121,7 @@ def strike_off(database: Database) -> list[str]:
             gone = set(tx.execute(there, parameters).scalars())
             holding = sa.select(lease.owner).where(database.dialect.ids_in(lease.owner, "ids"))
             gone -= set(tx.execute(holding, parameters).scalars())
-            if gone:
-                these = database.dialect.ids_in(worker.id, "ids")
-                tx.execute(sa.delete(database.tables.worker).where(these), {"ids": sorted(gone)})
-            return sorted(gone)
+            return sorted(remove(database, sorted(gone)))
 
     return database.turn(step) if late else []
 

@@ -62,7 +62,6 @@ class PostgresqlDialect(ServerDialect):
         listens = options.get("listen", True)
         # A pooler gives each transaction any session: then statements are not prepared, and settings not kept.
         self._pooled = bool(self._direct) or not listens
-        self.writes_at_once = not self._pooled
         self._examined = False
         self.wakeup: Wakeup = PolledWakeup()
         if listens:
@@ -70,6 +69,7 @@ class PostgresqlDialect(ServerDialect):
         schema = tables.metadata.schema
         self._sequence = sa.Sequence(f"{tables.prefix}message_id", schema=schema)
         self._reserve = sa.select(self._sequence.next_value())
+        self.new_id = None if self._pooled else self._sequence.next_value() * BLOCK
         self._updates = cache(update_each)
 
     # Connections
@@ -196,9 +196,6 @@ class PostgresqlDialect(ServerDialect):
     def next_block(self, transaction: Transaction) -> int:
         ((block,),) = transaction.rows(self._reserve, {})
         return int(block)
-
-    def new_id(self) -> sa.ColumnElement[int]:
-        return self._sequence.next_value() * BLOCK
 
     def ids_in(self, column: sa.ColumnElement[Any], bind: str) -> sa.ColumnElement[bool]:
         return column == sa.any_(array(bind, column.type))

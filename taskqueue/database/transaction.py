@@ -10,7 +10,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from taskqueue.database.direct import Direct, Row, Values, counted
+from taskqueue.database.direct import Direct, Row, Through, Values
 from taskqueue.database.schema import Tables
 from taskqueue.errors import TaskQueueError
 
@@ -22,12 +22,12 @@ Parameters = Mapping[str, Any] | Sequence[Mapping[str, Any]] | None
 class Transaction:
     """All that one step writes. It is committed whole or not at all, by whoever began it."""
 
-    def __init__(self, connection: sa.Connection, tables: Tables, direct: Direct, *, joined: bool = False) -> None:
+    def __init__(self, connection: sa.Connection, tables: Tables, way: Through, *, joined: bool = False) -> None:
         self.connection = connection
         #: it is a part of the application's own, which nobody knows the end of
         self.joined = joined
         self.callbacks: list[Callable[[], None]] = []
-        self._direct = direct
+        self._way = way
         self._tables = tables
         self._deltas: Counter[tuple[str, str]] = Counter()
         self._last: dict[str, Callable[[], None]] = {}
@@ -39,25 +39,20 @@ class Transaction:
 
     def rows(self, statement: sa.Executable, values: Values) -> Sequence[Row]:
         """The rows of a statement that is kept and run often (`taskqueue.database.direct`)."""
-        if self.joined:
-            return self.connection.execute(statement, values).all()
-        return self._direct.rows(self.connection, statement, values)
+        return self._way.rows(self.connection, statement, values)
 
     def run(self, statement: sa.Executable, values: Values) -> int:
         """Run such a statement; how many rows were concerned."""
-        if self.joined:
-            return counted(self.connection, statement, values)
-        return self._direct.run(self.connection, statement, values)
+        return self._way.run(self.connection, statement, values)
 
     def run_each(self, statement: sa.Executable, values: Sequence[Values]) -> int:
         """Run such a statement once for each of these values."""
-        if self.joined:
-            return counted(self.connection, statement, values)
-        return self._direct.run_each(self.connection, statement, values)
+        return self._way.run_each(self.connection, statement, values)
 
     def driver(self, text: str) -> AbstractContextManager[Any]:
         """A cursor of the driver's own for what is called `text`; not inside of an application's transaction."""
-        return self._direct.driver(self.connection, text)
+        assert isinstance(self._way, Direct)
+        return self._way.driver(self.connection, text)
 
     def count(self, queue: str, what: str, delta: int) -> None:
         """Change a count by `delta` (`taskqueue.database.tally`); written once, at the end."""

@@ -48,7 +48,7 @@ class AtOnce:
     @classmethod
     def of(cls, database: Database | None, task_log: object, broker: object, queue: str) -> Self | None:
         """None where it cannot be done."""
-        if database is None or not database.dialect.writes_at_once:
+        if database is None or database.dialect.new_id is None:
             return None
         if not (isinstance(task_log, Adding) and isinstance(broker, Pushing)):
             return None

@@ -107,13 +107,15 @@ class RdsStore:
             return {row[0]: head_of(row) for row in tx.rows(self._sql.heads, {"ids": sorted(set(ids))})}
 
     def claim(self, ids: Sequence[str], *, worker: str, incarnation: str) -> dict[str, Head]:
+        if not ids:
+            return {}
         given = {"ids": sorted(set(ids)), "by": worker, "life": incarnation}
         with self._database.begin() as tx:
             if self._database.dialect.returns_changes:
-                taken = {row[0]: head_of(row) for row in tx.rows(self._sql.claim, given)}
+                taken = {row[0]: head_of(row) for row in tx.rows(self._sql.claim_enqueued, given)}
             else:
-                there = self.heads(ids).values()
-                taken = {head.id: claimed(head, worker) for head in there if head.status is Status.ENQUEUED}
+                free = [head for head in self.heads(ids).values() if head.status is Status.ENQUEUED]
+                taken = {head.id: claimed(head, worker, incarnation) for head in free}
                 if taken:
                     tx.run(self._sql.claim, given | {"ids": list(taken)})
             self._count((head.queue, Status.ENQUEUED, Status.DEQUEUED) for head in taken.values())

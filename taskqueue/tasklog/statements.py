@@ -38,25 +38,21 @@ class Statements:
         # Where rows that exist would be counted as stored, they must fail instead.
         self.insert = self._dialect.insert_new(entry) if self._dialect.counts_new else sa.insert(entry)
         self.note = self._dialect.insert_new(self.attempt)
+        claim = sa.update(entry).values(
+            status=int(Status.DEQUEUED),
+            fence=e.fence + 1,
+            worker=sa.bindparam("by"),
+            incarnation=sa.bindparam("life"),
+            started_at=sa.null(),
+            progress=sa.null(),
+        )
+        self.claim = claim.where(among)
         # Locked in the order of their ids by the same statement, whichever way the update comes to them (R12).
         # Not the bare status, whose index would be read for all that were enqueued when it was last looked over.
         enqueued = among, (e.status + 0) == int(Status.ENQUEUED)
         free = sa.select(e.id).where(*enqueued).order_by(e.id).with_for_update().cte("free")
-        returning = self._dialect.returns_changes
-        claim = (
-            sa.update(entry)
-            .where(e.id.in_(sa.select(free.c.id)) if returning else among)
-            .values(
-                status=int(Status.DEQUEUED),
-                fence=e.fence + 1,
-                worker=sa.bindparam("by"),
-                incarnation=sa.bindparam("life"),
-                started_at=sa.null(),
-                progress=sa.null(),
-            )
-        )
         self._head_columns = [e[field] for field in Head.__struct_fields__]
-        self.claim = claim.returning(*self._head_columns) if returning else claim
+        self.claim_enqueued = claim.where(e.id.in_(sa.select(free.c.id))).returning(*self._head_columns)
         self.relayed = sa.update(entry).where(among).values(relayed_at=sa.bindparam("at"))
         self.delete = sa.delete(entry).where(among)
         self.delete_attempts = sa.delete(self.attempt).where(self._among(self.attempt.c.task_id))

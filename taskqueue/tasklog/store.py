@@ -44,9 +44,10 @@ class Head(msgspec.Struct, frozen=True, gc=False):
     group_name: str | None
 
 
-def claimed(head: Head, worker: str) -> Head:
+def claimed(head: Head, worker: str, incarnation: str) -> Head:
     """What the head of an enqueued entry is after a claim."""
-    return replace(head, status=Status.DEQUEUED, fence=head.fence + 1, worker=worker, started_at=None)
+    holder = {"worker": worker, "incarnation": incarnation}
+    return replace(head, status=Status.DEQUEUED, fence=head.fence + 1, started_at=None, **holder)
 
 
 class Change(msgspec.Struct, frozen=True):

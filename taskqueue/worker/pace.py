@@ -28,15 +28,11 @@ class Pace:
 
     def learn(self, name: str, seconds: float) -> None:
         """A task of that name took so long."""
-        known, mix = self._by_name.get(name), self._mix
-        if known is not None:
-            known += _NEW_SHARE * (min(seconds, _most_after(known)) - known)
-        self._by_name[name] = seconds if known is None else known
+        known = self._by_name.get(name, seconds)
+        self._by_name[name] = known + _NEW_SHARE * (min(seconds, _most_after(known)) - known)
         # Rises fast, falls slowly: hoarding behind long tasks is worse than a small batch.
-        if mix is None or seconds > 10 * mix:
-            self._mix = seconds if mix is None else min(seconds, _most_after(mix))
-        else:
-            self._mix = mix + 0.05 * (seconds - mix)
+        mix = seconds if self._mix is None else self._mix
+        self._mix = min(seconds, _most_after(mix)) if seconds > 10 * mix else mix + 0.05 * (seconds - mix)
 
     def expected(self, name: str) -> float:
         """Seconds that a task of that name will take; a never seen one counts as a whole batch's worth."""

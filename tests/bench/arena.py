@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -20,8 +20,8 @@ import taskqueue
 from taskqueue.status import Status
 from tests.bench import tasks
 from tests.support.eventually import eventually
+from tests.support.project import REPOSITORY
 
-REPOSITORY = Path(__file__).parents[2]
 #: of one drain at most, in seconds
 PATIENCE = 900.0
 
@@ -137,16 +137,9 @@ class Arena:
             time.sleep(spread.expovariate(1 / mean))  # noqa: TID251 - idle workers are what is measured
             began = time.monotonic_ns()
             self.queue.enqueue(tasks.stamp)
-            self._wait(lambda: len(self.stamps()) > number, 30)  # noqa: B023 - called here only
+            eventually(lambda: len(self.stamps()) > number, within=30, what="the task's first line")  # noqa: B023 - called here only
             took.append((self.stamps()[-1][0] - began) / 1e6)
         return [round(one, 3) for one in took[3:]]
-
-    def _wait(self, condition: Callable[[], bool], seconds: float) -> None:
-        deadline = time.monotonic() + seconds
-        while not condition():
-            if time.monotonic() > deadline:
-                raise SystemExit("gave up waiting")
-            time.sleep(0.002)  # noqa: TID251 - a bench waits
 
     @property
     def _stamps(self) -> Path:

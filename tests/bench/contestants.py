@@ -18,8 +18,9 @@ from typing import Any, Self
 from tests.bench import levels
 from tests.bench.arena import quantile
 from tests.bench.outside import Missing, Outside, Redis
-from tests.bench.stores import REPOSITORY, Postgresql, Sqs, project, text_of
+from tests.bench.stores import Postgresql, Sqs, project, text_of
 from tests.support.own_servers import Unreachable
+from tests.support.project import REPOSITORY
 
 Figures = dict[str, Any]
 

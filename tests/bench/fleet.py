@@ -18,12 +18,14 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import psutil
+
+from tests.support.eventually import eventually
 
 TASKS = """
 import taskqueue
@@ -94,8 +96,8 @@ def ours(workers: int, idle: float) -> dict[str, Any]:
         subprocess.run(command, cwd=folder, env=_environment(), check=True, stdout=subprocess.DEVNULL)
         began = time.monotonic()
         with _running(["-m", "supervisor", "run", "--config", "taskqueue.toml"], folder) as master:
-            forked = _until(lambda: len(master.children()) == workers + 1 and time.monotonic() - began)
-            ready = _until(lambda: _all_up(folder) and time.monotonic() - began)
+            forked = eventually(lambda: len(master.children()) == workers + 1 and time.monotonic() - began, within=60)
+            ready = eventually(lambda: _all_up(folder) and time.monotonic() - began, within=60)
             return _measured(f"ours, {workers} workers", master, idle) | {
                 "forked_after_s": round(forked, 2),
                 "ready_after_s": round(ready, 2),
@@ -110,7 +112,7 @@ def peer(name: str, workers: int, idle: float) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as place:
         (Path(place) / file).write_text(text)
         with _running([*command, str(workers)], Path(place)) as master:
-            _until(lambda: len(master.children(recursive=True)) >= workers)
+            eventually(lambda: len(master.children(recursive=True)) >= workers, within=60)
             return _measured(f"{name}, {workers} workers", master, idle)
 
 
@@ -155,12 +157,3 @@ def _running(arguments: list[str], folder: Path) -> Iterator[psutil.Process]:
 
 def _environment() -> dict[str, str]:
     return dict(os.environ, PYTHONPATH=os.pathsep.join([str(Path(__file__).parents[2]), "."]))
-
-
-def _until(condition: Callable[[], Any], seconds: float = 60) -> Any:
-    deadline = time.monotonic() + seconds
-    while not (answer := condition()):
-        if time.monotonic() > deadline:
-            raise SystemExit("gave up waiting")
-        time.sleep(0.005)  # noqa: TID251 - a bench waits
-    return answer

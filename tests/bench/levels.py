@@ -20,6 +20,7 @@ from taskqueue.database.engine import Database
 from taskqueue.settings import load
 from taskqueue.status import Status
 from tests.bench.arena import Arena
+from tests.bench.stores import administer
 
 NAMES = ("base", "million", "ended")
 
@@ -80,12 +81,7 @@ def fill_with_ended(database: Database, count: int) -> None:
 
 def settle(config: Path) -> None:
     """What autovacuum does within minutes, done at once."""
-    engine = sa.create_engine(load(config).brokers["main"].url, isolation_level="AUTOCOMMIT")
-    try:
-        with engine.connect() as connection:
-            connection.exec_driver_sql("VACUUM (ANALYZE)")
-    finally:
-        engine.dispose()
+    administer(load(config).brokers["main"].url, "VACUUM (ANALYZE)")
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tests.bench.contestants import Ground
-from tests.bench.stores import REPOSITORY
+from tests.support.project import REPOSITORY
 
 RATE, TOP = 500, 10
 SUBJECTS = {

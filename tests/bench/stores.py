@@ -20,8 +20,8 @@ import sqlalchemy as sa
 from tests.support import sqs
 from tests.support.eventually import eventually
 from tests.support.own_servers import OwnPostgresql, free_port, listens
+from tests.support.project import REPOSITORY
 
-REPOSITORY = Path(__file__).parents[2]
 CONFIG = """
 [app]
 modules = ["tests.bench.tasks"]
@@ -44,24 +44,26 @@ class Postgresql:
     def database(self) -> Iterator[sa.URL]:
         """A new and empty one, as long as the block lasts."""
         name = f"taskqueue_bench_{uuid4().hex[:12]}"
-        self._administer(f"CREATE DATABASE {name}")
+        administer(self._url, f"CREATE DATABASE {name}")
         try:
             yield self._url.set(database=name)
         finally:
-            self._administer(f"DROP DATABASE {name} WITH (FORCE)")
-
-    def _administer(self, statement: str) -> None:
-        engine = sa.create_engine(self._url, isolation_level="AUTOCOMMIT")
-        try:
-            with engine.connect() as connection:
-                connection.exec_driver_sql(statement)
-        finally:
-            engine.dispose()
+            administer(self._url, f"DROP DATABASE {name} WITH (FORCE)")
 
     def close(self) -> None:
         """End it, if it is ours."""
         if self._own is not None:
             self._own.close()
+
+
+def administer(url: sa.URL | str, statement: str) -> None:
+    """Run a statement that can be part of no transaction."""
+    engine = sa.create_engine(url, isolation_level="AUTOCOMMIT")
+    try:
+        with engine.connect() as connection:
+            connection.exec_driver_sql(statement)
+    finally:
+        engine.dispose()
 
 
 def text_of(url: sa.URL, driver: str = "postgresql+psycopg") -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from statistics import median
 
 import msgspec
@@ -38,19 +38,22 @@ def at_work(process: psutil.Process) -> Sample:
 
 def grown(samples: list[Sample]) -> list[str]:
     """What is more in the last tenth than in the first, each in one line."""
-    tenth = max(1, len(samples) // 10)
-    first, last = samples[:tenth], samples[-tenth:]
-    found = []
-    for name in Sample.__struct_fields__:
-        before, after = (median(getattr(one, name) for one in some) for some in (first, last))
-        if after > before + (SLACK if name == "memory" else 0):
-            found.append(f"{name}: {before:,.0f} became {after:,.0f}")
-    return found
+    return [
+        f"{name}: {before:,.0f} became {after:,.0f}"
+        for name, before, after in _tenths(samples)
+        if after > before + (SLACK if name == "memory" else 0)
+    ]
 
 
 def told(what: str, samples: list[Sample], show: Callable[[str], object] = sys.stdout.write) -> None:
     """Its figures, for whoever runs the test."""
+    for name, before, after in _tenths(samples):
+        show(f"{what}: {name} {before:,.0f} -> {after:,.0f}\n")
+
+
+def _tenths(samples: list[Sample]) -> Iterator[tuple[str, float, float]]:
+    """Each figure by name: its median in the first tenth and in the last."""
     tenth = max(1, len(samples) // 10)
     for name in Sample.__struct_fields__:
-        before, after = (median(getattr(one, name) for one in some) for some in (samples[:tenth], samples[-tenth:]))
-        show(f"{what}: {name} {before:,.0f} -> {after:,.0f}\n")
+        first, last = (median(getattr(one, name) for one in some) for some in (samples[:tenth], samples[-tenth:]))
+        yield name, first, last
