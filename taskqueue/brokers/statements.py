@@ -40,8 +40,9 @@ class Statements:
 
     def _looking(self) -> None:
         m, d = self._message.c, self._delayed.c
-        self.any_waiting = sa.select(m.id).where(m.queue == bindparam("queue")).limit(1)
+        waiting = sa.select(m.id).where(m.queue == bindparam("queue")).exists()
         self.next_due = sa.select(sa.func.min(d.due)).where(d.queue == bindparam("queue"))
+        self.look = sa.select(waiting, self.next_due.scalar_subquery())
 
     def _pushing(self) -> None:
         self.push = sa.insert(self._message)

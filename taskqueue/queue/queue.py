@@ -12,13 +12,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import TypeVar, cast
 
-import msgspec
-
 from taskqueue.brokers.base import Broker, Revealing
 from taskqueue.clock import Clock, SystemClock
 from taskqueue.database.engine import Database
 from taskqueue.errors import BrokerUnavailable, ConfigurationError
 from taskqueue.message import Delivery, Lost, Message
+from taskqueue.queue.claims import ClaimsAtOnce
 from taskqueue.queue.intake import Intake
 from taskqueue.queue.ledger import Ledger
 from taskqueue.queue.records import Records
@@ -59,6 +58,7 @@ class Queue:
         #: two stores that know nothing of each other: the claim may be stored although its answer was lost. Then only
         #: the end of the broker's lease tells, in whose name the log gives the entry back (R4)
         self._apart = database is None and self._ledger is None and broker.capabilities.leases
+        self._claims = ClaimsAtOnce.of(database, task_log, broker)
         self._records = Records(broker, task_log, self._ledger, self.intake.clock)
         self._sorting = Sorting(self.intake, hints=self._ledger is not None)
 
@@ -79,6 +79,11 @@ class Queue:
     def lease_store(self) -> object:
         """The store that says until when something is held: messages that are only hints are held in the task log's."""
         return self if self._ledger is None else self.log_store
+
+    @property
+    def looks_by_claiming(self) -> bool:
+        """A claim that finds nothing takes no lock: there is no need to look before."""
+        return self._claims is not None
 
     def initialize(self) -> None:
         """Create what the stores miss (P17)."""
@@ -103,7 +108,18 @@ class Queue:
 
     def turn(self, finished: Sequence[Finished], *, limit: int, lease: float, worker: str) -> Turn:
         """Store what became of the last tasks and claim up to `limit` new ones: one transaction where possible."""
+        if limit and not finished and (turn := self._at_once(limit, lease, worker)) is not None:
+            return turn
         return self._together(lambda: self._turn(finished, limit=limit, lease=lease, worker=worker))
+
+    def _at_once(self, limit: int, lease: float, worker: str) -> Turn | None:
+        if self._claims is None or (handed := self._claims.ask(limit=limit, lease=lease, worker=worker)) is None:
+            return None
+        held, left = self._without_twins(handed.held), handed.left
+        # Some may not run. Should the store go away meanwhile, those that may are ours.
+        with suppress(BrokerUnavailable):
+            held += self._together(lambda: self._claim(left, worker, lease)) if left else []
+        return Turn(held, set(), short=len(handed.held) + len(left) < limit, due_in=handed.due_in)
 
     def _turn(self, finished: Sequence[Finished], *, limit: int, lease: float, worker: str) -> Turn:
         accepted = self._finish(finished) if finished else set()
@@ -219,7 +235,7 @@ class Queue:
         told = frozenset(dead) if running is not None else frozenset[str]()
         if excused or told:
             causes = {} if excused else running or {}
-            lost = [_judged(one, causes) if excused or one.owner in told else one for one in lost]
+            lost = [one.judged(causes) if excused or one.owner in told else one for one in lost]
         self.task_log.lost(lost, max_crashes={self.name: self.limits.max_crashes})
         return lost
 
@@ -232,8 +248,3 @@ class Queue:
         assert self.database is not None
         with self.database.begin():
             return step()
-
-
-def _judged(one: Lost, causes: Mapping[str, str]) -> Lost:
-    """How its owner ended is known: it was the task that `causes` names, and none of the others."""
-    return msgspec.structs.replace(one, only_one=False, cause=causes.get(one.id))

@@ -18,10 +18,11 @@ from taskqueue.plugins import Store, scheme_of
 from taskqueue.status import Status
 from taskqueue.tasklog import searching
 from taskqueue.tasklog.base import LogCapabilities
-from taskqueue.tasklog.entry import Attempt, Cause, Entry, Page
+from taskqueue.tasklog.claiming import claim_of
+from taskqueue.tasklog.entry import Attempt, Cause, Claim, Entry, Page
 from taskqueue.tasklog.query import Query
 from taskqueue.tasklog.rows import STATUSES, as_row, entry_of, head_of, plain
-from taskqueue.tasklog.statements import LISTED, NEW, Statements, adding
+from taskqueue.tasklog.statements import LISTED, NEW, Statements, adding, claiming
 from taskqueue.tasklog.store import Change, Head, claimed
 from taskqueue.tasklog.stored import StoredTaskLog
 
@@ -50,6 +51,12 @@ class RdsTaskLogBroker(StoredTaskLog):
 
     def adding(self, columns: tuple[str, ...]) -> tuple[sa.CTE, sa.CTE]:
         return adding(self._database.tables, self._database.dialect, columns)
+
+    def claiming(self, ids: sa.ScalarSelect[Any]) -> tuple[sa.CTE, sa.CTE]:
+        return claiming(self._database.tables, self._database.dialect, ids)
+
+    def claim_of(self, row: Sequence[Any]) -> Claim:
+        return claim_of(head_of(row))
 
     def added(self, entry: Entry) -> dict[str, Any]:
         return {NEW + name: value for name, value in as_row(entry).items() if value is not None}

@@ -1,0 +1,185 @@
+"""New work by one statement, where PostgreSQL has broker and task log (`taskqueue.queue.claims`)."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+import sqlalchemy as sa
+
+from taskqueue.brokers.rds import RdsQueueBroker
+from taskqueue.database import incarnations
+from taskqueue.database.engine import Database
+from taskqueue.errors import Deposed
+from taskqueue.ids import new_id
+from taskqueue.message import Message
+from taskqueue.queue import Queue, Turn
+from taskqueue.status import Status
+from taskqueue.tasklog.entry import Entry
+from taskqueue.tasklog.rds import RdsTaskLogBroker
+from tests.support.eventually import eventually
+from tests.support.statements import asked
+
+
+@pytest.fixture
+def kind() -> str:
+    return "postgresql"
+
+
+@pytest.fixture
+def queue(database: Database) -> Queue:
+    return queue_of(database)
+
+
+def queue_of(database: Database) -> Queue:
+    return Queue(RdsQueueBroker(database, "mail"), RdsTaskLogBroker(database), database=database)
+
+
+def enqueued(queue: Queue, n: int = 1, *, priority: int = 5, **message: object) -> list[str]:
+    ids = [new_id() for _ in range(n)]
+    queue.enqueue(
+        [
+            (Entry(id=i, name="t", queue="mail", created_at=1, payload=b"{}"), Message(i, b"{}", priority, **message))
+            for i in ids
+        ]
+    )
+    return ids
+
+
+def turn(queue: Queue, limit: int = 10) -> Turn:
+    return queue.turn([], limit=limit, lease=60, worker="w")
+
+
+def ids(turn: Turn) -> list[str]:
+    return [held.delivery.id for held in turn.held]
+
+
+@pytest.fixture
+def worker(queue: Queue) -> Queue:
+    """One that has registered itself, which its first claim does."""
+    assert ids(turn(queue, 1)) == []
+    (first,) = enqueued(queue)
+    assert ids(turn(queue, 2)) == [first]
+    return queue
+
+
+def test_new_work_comes_by_one_statement_and_its_messages_and_entries_agree(worker, database):
+    later, first = enqueued(worker, 3), enqueued(worker, 2, priority=1)
+    with asked() as seen:
+        found = turn(worker)
+    assert len(seen) == 1
+    assert ids(found) == [*first, *later]
+    assert found.short
+    assert [held.claim.fence for held in found.held] == [1] * 5
+    entries = [worker.task_log.get(i) for i in ids(found)]
+    assert {(e.status, e.worker, e.incarnation) for e in entries} == {(Status.DEQUEUED, "w", worker.broker.owner)}
+    assert worker.task_log.stats()["mail"] == {Status.DEQUEUED: 6}
+    assert worker.broker.depth().leased == 6
+    assert worker.broker.depth().waiting == 0
+    worker.release(found.held)
+    assert worker.broker.depth().waiting == 5
+    assert ids(turn(queue_of(database))) == [*first, *later]
+
+
+def test_a_full_batch_is_not_short_and_the_next_goes_on_behind_it(worker):
+    waiting = enqueued(worker, 7)
+    found = turn(worker, 3)
+    assert (ids(found), found.short) == (waiting[:3], False)
+    assert ids(turn(worker, 3)) == waiting[3:6]
+    assert ids(turn(worker, 3)) == waiting[6:]
+
+
+def test_a_look_in_vain_writes_nothing(worker, database):
+    """What writes has a transaction's number, and is flushed to the disk."""
+    assert ids(turn(worker)) == []
+    owner = worker.broker.owner
+    given = {"of": "mail", "limit": 9, "holder": owner, "lease": 1, "by": "w", "life": owner}
+    with database.read() as connection:
+        connection.exec_driver_sql("BEGIN")
+        answer = connection.execute(worker.broker._handing._statement, given).all()
+        number = connection.exec_driver_sql("SELECT pg_current_xact_id_if_assigned()").scalar_one()
+        connection.exec_driver_sql("ROLLBACK")
+    assert (len(answer), number) == (1, None)
+
+
+def test_who_was_declared_dead_takes_nothing(worker, database):
+    """R1"""
+    (waiting,) = enqueued(worker)
+    incarnations.remove(database, [worker.broker.owner])
+    with pytest.raises(Deposed, match="declared dead"):
+        turn(worker)
+    assert ids(turn(queue_of(database))) == [waiting]
+
+
+def test_who_is_being_declared_dead_takes_nothing(worker, database):
+    """R1: the claim waits for the end of who does that."""
+    (waiting,) = enqueued(worker)
+    with ThreadPoolExecutor() as pool:
+        with database.begin() as tx:
+            tx.execute(sa.delete(database.tables.worker).where(database.tables.worker.c.id == worker.broker.owner))
+            claim = pool.submit(turn, worker)
+            eventually(lambda: locks_waited_for(database))
+            assert not claim.done()
+        with pytest.raises(Deposed):
+            claim.result(timeout=10)
+    assert ids(turn(queue_of(database))) == [waiting]
+
+
+def locks_waited_for(database: Database) -> int:
+    question = "SELECT count(*) FROM pg_locks WHERE NOT granted AND pid IN (SELECT pid FROM pg_stat_activity {})"
+    with database.look() as connection:
+        return connection.exec_driver_sql(question.format("WHERE datname = current_database()")).scalar_one()
+
+
+def test_what_must_be_alone_comes_alone(worker):
+    before, alone, after = enqueued(worker), enqueued(worker, alone=True), enqueued(worker)
+    assert [ids(turn(worker)) for _ in range(3)] == [before, alone, after]
+
+
+def test_delayed_messages_that_are_due_come_too_and_others_say_when(worker, database):
+    (due, late) = enqueued(worker, delay=0.001) + enqueued(worker, delay=60)
+    eventually(worker.broker.ready)
+    (new,) = enqueued(worker)
+    assert sorted(ids(turn(worker)) + ids(turn(worker))) == sorted([due, new])
+    found = turn(worker)
+    assert ids(found) == []
+    assert 50 < found.due_in <= 60
+    assert worker.task_log.get(late).status is Status.ENQUEUED
+
+
+def test_messages_that_may_not_run_are_dealt_with_beside_those_that_may(worker, database):
+    good, cancelled, twice = enqueued(worker), enqueued(worker), enqueued(worker)
+    worker.task_log.cancel(cancelled)
+    worker.broker.push([Message(twice[0], b"{}"), Message(new_id(), b"not ours")])
+    found = turn(worker)
+    assert ids(found) == [*good, *twice]
+    assert worker.broker.depth().total == 3  # with the fixture's
+    assert worker.task_log.stats()["mail"] == {Status.DEQUEUED: 3, Status.CANCELLED: 1, Status.FAILED: 1}
+
+
+def test_within_a_transaction_it_is_a_part_of_that(worker, database):
+    (waiting,) = enqueued(worker)
+    with pytest.raises(ZeroDivisionError), database.begin():
+        assert ids(turn(worker)) == [waiting]
+        raise ZeroDivisionError
+    assert worker.task_log.get(waiting).status is Status.ENQUEUED
+    assert ids(turn(worker)) == [waiting]
+
+
+def test_two_who_claim_at_once_share(database):
+    queues = [queue_of(database) for _ in range(4)]
+    waiting = enqueued(queues[0], 200)
+    with ThreadPoolExecutor() as pool:
+        found = [
+            i for turns in pool.map(lambda q: [turn(q, 7) for _ in range(20)], queues) for t in turns for i in ids(t)
+        ]
+    assert sorted(found) == sorted(waiting)
+
+
+def test_behind_a_pooler_it_goes_step_by_step(opened):
+    queue = queue_of(opened(listen=False))
+    (waiting,) = enqueued(queue)
+    assert ids(turn(queue)) == [waiting]
+    with asked() as seen:
+        assert turn(queue).held == []
+    assert not any("AS state" in text for text in seen)
