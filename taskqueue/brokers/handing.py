@@ -17,6 +17,7 @@ from sqlalchemy import bindparam
 
 from taskqueue.brokers.mark import Mark
 from taskqueue.brokers.moves import delivery_of
+from taskqueue.brokers.statements import from_mark
 from taskqueue.database.engine import Database
 from taskqueue.message import Delivery
 
@@ -45,26 +46,53 @@ class Handed(msgspec.Struct, frozen=True):
     claimed: list[Sequence[Any] | None]
     due_in: float | None
 
+    def with_(self, more: Handed) -> Handed:
+        """Both of them, the later look's word last."""
+        return Handed(self.deliveries + more.deliveries, self.claimed + more.claimed, more.due_in)
+
 
 class Handing:
     """Hands over the messages of one queue."""
 
     def __init__(self, database: Database, queue: str, mark: Mark) -> None:
         self._database, self._queue, self._mark = database, queue, mark
-        self._statement: sa.Select[Any] | None = None
+        #: the statement that scans from the start, and the one that goes on from the mark
+        self._statements: dict[bool, sa.Select[Any]] = {}
 
     def over(self, log: Claiming, *, owner: str, worker: str, limit: int, lease: float) -> Handed | None:
         """Lease up to `limit` messages to `owner` for `lease` seconds and claim their tasks for `worker`.
 
         None where the common way has to be gone; then nothing was taken.
         """
-        if self._mark.place is not None or self._database.in_transaction:
+        if self._database.in_transaction:
             return None
-        if self._statement is None:
-            self._statement = self._made(log)  # a queue has one task log
-        given = {"of": self._queue, "limit": limit, "holder": owner, "lease": int(lease * 1e6)}
+        given = {
+            "of": self._queue,
+            "limit": limit,
+            "holder": owner,
+            "lease": int(lease * 1e6),
+            "by": worker,
+            "life": owner,
+        }
+        if (place := self._mark.place) is None:
+            return self._from_the_start(log, given, limit)
+        handed = self._handed(self._ask(log, given | {"lane": place[0], "mark": place[1]}, on=True), limit)
+        if handed is None or (missing := limit - len(handed.deliveries)) == 0:
+            return handed
+        more = self._from_the_start(log, given | {"limit": missing}, missing)
+        return handed if more is None else handed.with_(more)
+
+    def _from_the_start(self, log: Claiming, given: Mapping[str, Any], limit: int) -> Handed | None:
         with self._mark.sweep():
-            rows = self._ask(self._statement, given | {"by": worker, "life": owner})
+            return self._handed(self._ask(log, given, on=False), limit)
+
+    def _ask(self, log: Claiming, given: Mapping[str, Any], *, on: bool) -> Sequence[Sequence[Any]]:
+        if on not in self._statements:
+            self._statements[on] = self._made(log, on=on)  # a queue has one task log
+        statement = self._statements[on]
+        return self._database.turn(lambda: self._database.rows(statement, given))
+
+    def _handed(self, rows: Sequence[Sequence[Any]], limit: int) -> Handed | None:
         now, due, found, *_ = rows[0]
         taken = sorted((row for row in rows if row[_FIRST] is not None), key=itemgetter(_FIRST, _FIRST + 1))
         if len(taken) < found or (due is not None and due <= now):
@@ -76,11 +104,8 @@ class Handing:
             None if due is None else (due - now) / 1e6,
         )
 
-    def _ask(self, statement: sa.Executable, given: Mapping[str, Any]) -> Sequence[Sequence[Any]]:
-        return self._database.turn(lambda: self._database.rows(statement, given))
-
-    def _made(self, log: Claiming) -> sa.Select[Any]:
-        state, found = self._scan()
+    def _made(self, log: Claiming, *, on: bool) -> sa.Select[Any]:
+        state, found = self._scan(on=on)
         taken = self._take(found)
         claimed, claims = log.claiming(sa.select(taken.c.task_id).scalar_subquery())
         seen = sa.select(sa.func.count()).select_from(found).scalar_subquery()
@@ -88,7 +113,7 @@ class Handing:
         answer = sa.select(state.c.now, state.c.due, seen, *(taken.c[name] for name in _TAKEN), *claimed.c)
         return answer.select_from(each).add_cte(self._lease(taken, state), self._count(taken), claims)
 
-    def _scan(self) -> tuple[sa.CTE, sa.CTE]:
+    def _scan(self, *, on: bool) -> tuple[sa.CTE, sa.CTE]:
         """What the clock says and when the next delayed message is due; the first messages, if none of those is."""
         tables, queue, now = self._database.tables, self._of_queue, self._database.dialect.now
         assert now is not None
@@ -97,6 +122,8 @@ class Handing:
         state = sa.select(now.label("now"), next_due.label("due")).cte("state")
         overdue = sa.select(sa.literal(1)).select_from(state).where(state.c.due <= state.c.now).exists()
         first = sa.select(*(m[name] for name in _TAKEN), self._place.label("place")).where(m.queue == queue, ~overdue)
+        if on:
+            first = first.where(*from_mark(tables.message, queue))
         in_order = first.order_by(m.lane, m.id).limit(bindparam("limit")).with_for_update(skip_locked=True)
         return state, in_order.cte("found")
 

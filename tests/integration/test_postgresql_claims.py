@@ -85,8 +85,13 @@ def test_a_full_batch_is_not_short_and_the_next_goes_on_behind_it(worker):
     waiting = enqueued(worker, 7)
     found = turn(worker, 3)
     assert (ids(found), found.short) == (waiting[:3], False)
-    assert ids(turn(worker, 3)) == waiting[3:6]
-    assert ids(turn(worker, 3)) == waiting[6:]
+    with asked() as seen:
+        assert ids(turn(worker, 3)) == waiting[3:6]
+    assert ["taskqueue_message.id > " in text for text in seen] == [True]
+    worker.release(found.held[:1])
+    last = turn(worker, 3)
+    # What came back lies before the mark, and is found where the rest is too little.
+    assert (ids(last), last.short) == ([waiting[0], waiting[6]], True)
 
 
 def test_a_look_in_vain_writes_nothing(worker, database):
@@ -96,7 +101,7 @@ def test_a_look_in_vain_writes_nothing(worker, database):
     given = {"of": "mail", "limit": 9, "holder": owner, "lease": 1, "by": "w", "life": owner}
     with database.read() as connection:
         connection.exec_driver_sql("BEGIN")
-        answer = connection.execute(worker.broker._handing._statement, given).all()
+        answer = connection.execute(worker.broker._handing._statements[False], given).all()
         number = connection.exec_driver_sql("SELECT pg_current_xact_id_if_assigned()").scalar_one()
         connection.exec_driver_sql("ROLLBACK")
     assert (len(answer), number) == (1, None)
