@@ -1,5 +1,6 @@
-"""Messages popped and their tasks claimed by one statement, where one may write to several tables (PostgreSQL).
+"""Messages popped and their tasks claimed by one statement, acknowledged and their tasks ended by another one.
 
+For databases in which a statement may write to several tables (PostgreSQL).
 An idle worker that is woken begins after one journey to the server instead of ten, and a look that finds nothing locks
 nothing. What has more to it is left to the common way: delayed messages that are due, one that must be leased alone, a
 worker that was declared dead, a scan that goes on where the last one ended.
@@ -36,6 +37,13 @@ class Claiming(Protocol):
         """
 
 
+class Ending(Protocol):
+    """A task log that can be part of such a statement."""
+
+    def ending(self) -> tuple[sa.CTE, sa.CTE]:
+        """End tasks: those that were ended, with the `receipt` of each, and their counts."""
+
+
 class Handed(msgspec.Struct, frozen=True):
     """What was leased, and of each what the task log said, if its task was claimed.
 
@@ -58,6 +66,7 @@ class Handing:
         self._database, self._queue, self._mark = database, queue, mark
         #: the statement that scans from the start, and the one that goes on from the mark
         self._statements: dict[bool, sa.Select[Any]] = {}
+        self._ends: sa.Select[Any] | None = None
 
     def over(self, log: Claiming, *, owner: str, worker: str, limit: int, lease: float) -> Handed | None:
         """Lease up to `limit` messages to `owner` for `lease` seconds and claim their tasks for `worker`.
@@ -86,6 +95,21 @@ class Handing:
         with self._mark.sweep():
             return self._handed(self._ask(log, given, on=False), limit)
 
+    def back(self, log: Ending, values: Mapping[str, Any], *, owner: str) -> set[str]:
+        """End tasks and acknowledge their messages, which are `owner`'s; which were ended."""
+        if self._ends is None:
+            self._ends = self._made_to_end(log)
+        statement, given = self._ends, {**values, "of": self._queue, "holder": owner}
+        return {i for (i,) in self._database.turn(lambda: self._database.rows(statement, given))}
+
+    def _made_to_end(self, log: Ending) -> sa.Select[Any]:
+        lease = self._database.tables.lease
+        ended, ends = log.ending()
+        receipts = sa.func.array(sa.select(ended.c.receipt).scalar_subquery())
+        ours = lease.c.id == sa.any_(receipts), lease.c.owner == bindparam("holder")
+        acked = sa.delete(lease).where(*ours).returning(lease.c.id).cte("acked")
+        return sa.select(ended.c.id).add_cte(ends, self._counted(acked, leased=-1))
+
     def _ask(self, log: Claiming, given: Mapping[str, Any], *, on: bool) -> Sequence[Sequence[Any]]:
         if on not in self._statements:
             self._statements[on] = self._made(log, on=on)  # a queue has one task log
@@ -111,7 +135,9 @@ class Handing:
         seen = sa.select(sa.func.count()).select_from(found).scalar_subquery()
         each = state.outerjoin(taken, sa.true()).outerjoin(claimed, claimed.c.id == taken.c.task_id)
         answer = sa.select(state.c.now, state.c.due, seen, *(taken.c[name] for name in _TAKEN), *claimed.c)
-        return answer.select_from(each).add_cte(self._lease(taken, state), self._count(taken), claims)
+        return answer.select_from(each).add_cte(
+            self._lease(taken, state), self._counted(taken, waiting=-1, leased=1), claims
+        )
 
     def _scan(self, *, on: bool) -> tuple[sa.CTE, sa.CTE]:
         """What the clock says and when the next delayed message is due; the first messages, if none of those is."""
@@ -152,15 +178,13 @@ class Handing:
         columns = ["queue", *_TAKEN, "owner", "lease_until"]
         return sa.insert(lease).from_select(columns, rows.select_from(taken.join(state, sa.true()))).cte("leased")
 
-    def _count(self, taken: sa.CTE) -> sa.CTE:
+    def _counted(self, rows: sa.CTE, **steps: int) -> sa.CTE:
         number = sa.func.count()
-        steps = [
-            sa.select(self._of_queue, sa.literal(what), delta).select_from(taken).having(number > 0)
-            for what, delta in (("waiting", -number), ("leased", number))
+        each = [
+            sa.select(self._of_queue, sa.literal(what), number * step).select_from(rows).having(number > 0)
+            for what, step in steps.items()
         ]
-        return (
-            sa.insert(self._database.tables.tally).from_select(["queue", "what", "delta"], sa.union_all(*steps)).cte()
-        )
+        return sa.insert(self._database.tables.tally).from_select(["queue", "what", "delta"], sa.union_all(*each)).cte()
 
     # No parameter is called as a column that is written: SQLAlchemy would set that.
 

@@ -17,7 +17,7 @@ import msgspec
 import sqlalchemy as sa
 
 from taskqueue.brokers.base import Capabilities, Depth, refuse_too_large
-from taskqueue.brokers.handing import Claiming, Handed, Handing
+from taskqueue.brokers.handing import Claiming, Ending, Handed, Handing
 from taskqueue.brokers.moves import Moves
 from taskqueue.brokers.statements import SUSPECT, Statements
 from taskqueue.brokers.taking import Taking
@@ -102,6 +102,11 @@ class RdsQueueBroker:
         if self._handing is None:
             return None
         return self._handing.over(log, owner=self.owner, worker=worker, limit=limit, lease=lease)
+
+    def hand_back(self, log: Ending, values: Mapping[str, Any]) -> set[str]:
+        """`ack` of these messages where their tasks can be ended at once; which tasks were."""
+        assert self._handing is not None
+        return self._handing.back(log, values, owner=self.owner)
 
     def _step(self, step: Callable[[Transaction], T]) -> T:
         """One transaction, repeated where another one was in the way; a part of the thread's open one (R12)."""

@@ -24,7 +24,7 @@ import sqlalchemy as sa
 from taskqueue import plugins
 from taskqueue.brokers import base as brokers
 from taskqueue.queue.at_once import AtOnce
-from taskqueue.queue.claims import Handing
+from taskqueue.queue.turns import Handing
 from taskqueue.tasklog import base as task_logs
 from tests.support.runs import Fault
 

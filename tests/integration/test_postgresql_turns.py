@@ -1,4 +1,4 @@
-"""New work by one statement, where PostgreSQL has broker and task log (`taskqueue.queue.claims`)."""
+"""A turn by two statements, where PostgreSQL has broker and task log (`taskqueue.queue.turns`)."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from taskqueue.database.engine import Database
 from taskqueue.errors import Deposed
 from taskqueue.ids import new_id
 from taskqueue.message import Message
-from taskqueue.queue import Queue, Turn
+from taskqueue.queue import Finished, Held, Queue, Turn
 from taskqueue.status import Status
-from taskqueue.tasklog.entry import Entry
+from taskqueue.tasklog.entry import Attempt, Cause, Entry, Outcome
 from taskqueue.tasklog.rds import RdsTaskLogBroker
 from tests.support.eventually import eventually
 from tests.support.statements import asked
@@ -188,3 +188,95 @@ def test_behind_a_pooler_it_goes_step_by_step(opened):
     with asked() as seen:
         assert turn(queue).held == []
     assert not any("AS state" in text for text in seen)
+
+
+# What ended
+
+
+def ended(held: Held, status: Status = Status.COMPLETED, **values: object) -> Finished:
+    outcome = {
+        "id": held.claim.id,
+        "fence": held.claim.fence,
+        "queue": "mail",
+        "attempts": held.claim.attempts + 1,
+        "report": b'{"kind":"success"}',
+        "started_at": 10,
+        "finished_at": 20,
+    }
+    return Finished(held.delivery, Outcome(status=status, **outcome | values))
+
+
+def test_what_ended_is_stored_by_one_statement_and_new_work_comes_by_another(worker):
+    enqueued(worker, 5)
+    first = turn(worker, 3)
+    with asked() as seen:
+        second = worker.turn([ended(held) for held in first.held], limit=3, lease=60, worker="w")
+    assert len(seen) == 3  # the new work came by one from the mark on, and as that was too little by one from the start
+    assert second.accepted == set(ids(first))
+    assert len(second.held) == 2
+    entries = [worker.task_log.get(i) for i in ids(first)]
+    assert {(e.status, e.attempts, e.report, e.started_at, e.finished_at) for e in entries} == {
+        (Status.COMPLETED, 1, b'{"kind":"success"}', 10, 20)
+    }
+    assert worker.broker.depth().leased == 3  # with the fixture's
+    assert worker.task_log.stats()["mail"] == {Status.COMPLETED: 3, Status.DEQUEUED: 3}
+
+
+def test_a_repeated_end_is_accepted_and_changes_nothing(worker):
+    """R4"""
+    enqueued(worker)
+    (held,) = turn(worker).held
+    for report in (b"1", b"2"):
+        found = worker.turn([ended(held, report=report)], limit=0, lease=60, worker="w")
+        assert found.accepted == {held.claim.id}
+    assert worker.task_log.get(held.claim.id).report == b"1"
+    assert worker.task_log.stats()["mail"] == {Status.COMPLETED: 1, Status.DEQUEUED: 1}
+
+
+def test_who_has_lost_a_task_ends_it_no_more(worker, database):
+    """P2"""
+    enqueued(worker)
+    (late,) = turn(worker).held
+    other = queue_of(database)
+    other.recover([worker.broker.owner])
+    (held,) = [one for one in turn(other).held if one.claim.id == late.claim.id] or turn(other).held
+    assert worker.turn([ended(late)], limit=0, lease=60, worker="w").accepted == set()
+    assert worker.task_log.get(late.claim.id).status is Status.DEQUEUED
+    assert other.turn([ended(held)], limit=0, lease=60, worker="w").accepted == {late.claim.id}
+
+
+def test_a_parent_waits_for_its_children_and_the_rest_ends(worker):
+    enqueued(worker, 3)
+    parent, child, other = turn(worker).held
+    assert worker.task_log.adopt_child(parent.claim.id, fence=parent.claim.fence)
+    found = worker.turn([ended(parent), ended(other)], limit=0, lease=60, worker="w")
+    assert found.accepted == {parent.claim.id, other.claim.id}
+    assert worker.task_log.get(parent.claim.id).status is not Status.RUNNING
+    assert worker.task_log.get(other.claim.id).status is Status.COMPLETED
+    assert worker.turn([ended(child)], limit=0, lease=60, worker="w").accepted == {child.claim.id}
+    assert worker.broker.depth().leased == 1  # the fixture's
+
+
+def test_failures_and_retries_go_the_common_way_beside_what_ended_well(worker):
+    enqueued(worker, 3)
+    good, bad, again = turn(worker).held
+    attempt = Attempt(task_id=bad.claim.id, fence=bad.claim.fence, attempt=1, cause=Cause.ERROR, ended_at=20)
+    outcomes = [ended(good), ended(bad, Status.FAILED, attempt=attempt), ended(again, Status.ENQUEUED, delay=60)]
+    found = worker.turn(outcomes, limit=5, lease=60, worker="w")
+    assert found.accepted == {held.claim.id for held in (good, bad, again)}
+    assert found.held == []
+    states = {Status.COMPLETED: 1, Status.FAILED: 1, Status.ENQUEUED: 1, Status.DEQUEUED: 1}
+    assert worker.task_log.stats()["mail"] == states
+    assert [a.cause for a in worker.task_log.attempts(bad.claim.id)] == [Cause.ERROR]
+    assert (worker.broker.depth().delayed, worker.broker.depth().leased) == (1, 1)
+
+
+def test_a_report_of_any_bytes_and_an_unknown_start_are_stored(worker):
+    enqueued(worker)
+    (held,) = turn(worker).held
+    worker.task_log.start(held.claim.id, fence=held.claim.fence, attempt=1, at=7)
+    report = bytes(range(256)) * 40
+    worker.turn([ended(held, report=report, started_at=None, finished_at=None)], limit=0, lease=60, worker="w")
+    entry = worker.task_log.get(held.claim.id)
+    assert (entry.report, entry.started_at) == (report, 7)
+    assert entry.finished_at > 7
