@@ -89,7 +89,9 @@ class Handing:
         if handed is None or (missing := limit - len(handed.deliveries)) == 0:
             return handed
         more = self._from_the_start(log, given | {"limit": missing}, missing)
-        return handed if more is None else handed.with_(more)
+        if more is None:
+            return handed if handed.deliveries else None
+        return handed.with_(more)
 
     def _from_the_start(self, log: Claiming, given: Mapping[str, Any], limit: int) -> Handed | None:
         with self._mark.sweep():

@@ -116,6 +116,17 @@ def test_who_was_declared_dead_takes_nothing(worker, database):
     assert ids(turn(queue_of(database))) == [waiting]
 
 
+def test_who_was_declared_dead_is_told_so_behind_the_mark_too(worker, database):
+    before, last = enqueued(worker, 2)
+    held = turn(worker, 1).held
+    assert ids(turn(worker, 1)) == [last]
+    worker.release(held)
+    incarnations.remove(database, [worker.broker.owner])
+    with pytest.raises(Deposed, match="declared dead"):
+        turn(worker)
+    assert before in ids(turn(queue_of(database)))
+
+
 def test_who_is_being_declared_dead_takes_nothing(worker, database):
     """R1: the claim waits for the end of who does that."""
     (waiting,) = enqueued(worker)
