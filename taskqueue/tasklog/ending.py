@@ -37,7 +37,7 @@ def ending(tables: Tables) -> tuple[sa.CTE, sa.CTE]:
         .join(given, given.c.end_id == e.id)
         # Not the bare status, whose index would be read instead (see `Statements.claim_these`).
         .where(e.fence == given.c.end_fence, (e.status + 0).in_([int(status) for status in sorted(HELD)]))
-        .where(e.has_children == 0)
+        .where(e.has_children == 0, e.parent_id.is_(None))
         .order_by(e.id)
         .with_for_update(of=tables.entry)
         .cte("held")

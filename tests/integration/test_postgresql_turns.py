@@ -13,7 +13,7 @@ from taskqueue.database.engine import Database
 from taskqueue.errors import Deposed
 from taskqueue.ids import new_id
 from taskqueue.message import Message
-from taskqueue.queue import Finished, Held, Queue, Turn
+from taskqueue.queue import Finished, Held, Parent, Queue, Turn
 from taskqueue.status import Status
 from taskqueue.tasklog.entry import Attempt, Cause, Entry, Outcome
 from taskqueue.tasklog.rds import RdsTaskLogBroker
@@ -266,6 +266,19 @@ def test_a_parent_waits_for_its_children_and_the_rest_ends(worker):
     assert worker.task_log.get(other.claim.id).status is Status.COMPLETED
     assert worker.turn([ended(child)], limit=0, lease=60, worker="w").accepted == {child.claim.id}
     assert worker.broker.depth().leased == 1  # the fixture's
+
+
+def test_a_child_that_says_nothing_of_its_parent_ends_it(worker):
+    """P11"""
+    enqueued(worker)
+    (parent,) = turn(worker).held
+    child = new_id()
+    entry = Entry(id=child, name="t", queue="mail", created_at=1, payload=b"{}", parent_id=parent.claim.id)
+    worker.enqueue([(entry, Message(child, b"{}"))], parent=Parent(parent.claim.id, parent.claim.fence))
+    worker.turn([ended(parent)], limit=0, lease=60, worker="w")
+    assert worker.task_log.get(parent.claim.id).status is Status.CHILD_RUNNING
+    worker.turn([ended(held) for held in turn(worker).held], limit=0, lease=60, worker="w")
+    assert worker.task_log.get(parent.claim.id).status is Status.COMPLETED
 
 
 def test_failures_and_retries_go_the_common_way_beside_what_ended_well(worker):
