@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import msgspec
 
 # `gc=False` here and wherever thousands of values live for a moment: they hold nothing that could hold them, so that
@@ -51,3 +53,7 @@ class Lost(msgspec.Struct, frozen=True, gc=False):
     alone: bool = False
     #: its owner is known to have died while it ran this one: of what, in one line, and behind it maybe the stacks
     cause: str | None = None
+
+    def judged(self, causes: Mapping[str, str]) -> Lost:
+        """How its owner ended is known: it was the task that `causes` names, and none of the others."""
+        return msgspec.structs.replace(self, only_one=False, cause=causes.get(self.id))

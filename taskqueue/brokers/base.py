@@ -123,7 +123,8 @@ class Broker(Protocol):
     def wait(self, timeout: float, *, interrupt: int | None = None) -> bool:
         """Block until there may be work, `timeout` seconds are over, or the descriptor `interrupt` is readable.
 
-        True if there is work. A worker with nothing to report waits before it pops: looking takes no lock.
+        True if there is work, or somebody rang and to pop is the way to look. A worker with nothing to report waits
+        before it pops: waiting takes no lock.
         """
 
     def ready(self) -> bool:

@@ -41,10 +41,9 @@ class Mark:
 
     def move(self, tx: Transaction, last: Sequence[int] | None) -> None:
         """The last row that was taken, if there may be more behind it; it counts once the transaction is committed."""
+        tx.after_commit(lambda: self.moved(last))
+
+    def moved(self, last: Sequence[int] | None) -> None:
+        """The same of what has been committed."""
         # What came back is few, and comes in no order.
-        new = (last[0], last[1]) if last is not None and last[0] % 2 and self._kept else None
-
-        def keep() -> None:
-            self._place = new
-
-        tx.after_commit(keep)
+        self._place = (last[0], last[1]) if last is not None and last[0] % 2 and self._kept else None

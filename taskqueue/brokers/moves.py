@@ -22,7 +22,7 @@ class Moves:
     def __init__(self, database: Database, queue: str, sql: Statements, clock: Clock) -> None:
         self._dialect, self._wakeup = database.dialect, database.wakeup
         self._queue, self._sql, self._clock = queue, sql, clock
-        self._mark = Mark(clock, kept=database.dialect.keeps_dead_rows)
+        self.mark = Mark(clock, kept=database.dialect.keeps_dead_rows)
 
     def add(self, tx: Transaction, messages: Sequence[Message]) -> None:
         """New messages, at the end of their lanes or among the delayed."""
@@ -54,22 +54,22 @@ class Moves:
             return []
         before_alone = next((place for place, row in enumerate(found) if row[3]), len(found))
         taken = found[: before_alone or 1]
-        self._mark.move(tx, taken[-1][:2] if len(taken) == limit else None)
+        self.mark.move(tx, taken[-1][:2] if len(taken) == limit else None)
         these = self._sql.these(self._queue, taken) | {"owner": owner, "until": until}
         for statement in self._sql.lease:
             tx.run(statement, these)
         self._moved(tx, waiting=-len(taken), leased=len(taken))
-        return [_delivery(row) for row in taken]
+        return [delivery_of(row) for row in taken]
 
     def _scan(self, tx: Transaction, limit: int) -> Sequence[Row]:
         """From where the last one ended (R9), and from the start if that is not enough."""
         given = {"queue": self._queue, "limit": limit}
-        if (place := self._mark.place) is not None:
+        if (place := self.mark.place) is not None:
             lane, number = place
             found = tx.rows(self._sql.scan_on, given | {"lane": lane, "mark": number})
             if len(found) == limit:
                 return found
-        with self._mark.sweep():
+        with self.mark.sweep():
             return tx.rows(self._sql.scan, given)
 
     def put_back(self, tx: Transaction, leases: Sequence[int], *, alone: bool = False) -> None:
@@ -129,7 +129,8 @@ class Moves:
             self._wakeup.announce(tx, self._queue, woken)
 
 
-def _delivery(row: Sequence[Any]) -> Delivery:
+def delivery_of(row: Sequence[Any]) -> Delivery:
+    """A row that a scan gave."""
     lane, number, task_id, alone, body, *_place = row
     if not isinstance(body, bytes):
         body = str(body).encode()  # somebody wrote text into the table; it is looked at like any other message

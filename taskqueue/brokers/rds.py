@@ -17,6 +17,7 @@ import msgspec
 import sqlalchemy as sa
 
 from taskqueue.brokers.base import Capabilities, Depth, refuse_too_large
+from taskqueue.brokers.handing import Claiming, Ending, Handed, Handing
 from taskqueue.brokers.moves import Moves
 from taskqueue.brokers.statements import SUSPECT, Statements
 from taskqueue.brokers.taking import Taking
@@ -52,6 +53,7 @@ class RdsQueueBroker:
         self._sql = Statements(database.tables, database.dialect)
         self._moves = Moves(database, queue, self._sql, clock or SystemClock())
         self._taking = Taking(database, queue)
+        self._handing = None if database.dialect.new_id is None else Handing(database, queue, self._moves.mark)
         self._short = False
 
     @classmethod
@@ -89,6 +91,22 @@ class RdsQueueBroker:
         taken = self._step(claim)
         self._short = len(taken) < limit
         return taken
+
+    @property
+    def hands_over(self) -> bool:
+        """Whether `hand_over` may be asked; then a look that finds nothing locks nothing."""
+        return self._handing is not None
+
+    def hand_over(self, log: Claiming, *, limit: int, lease: float, worker: str) -> Handed | None:
+        """`pop` and the claims of its tasks at once; None where it has to be the one and then the other."""
+        if self._handing is None:
+            return None
+        return self._handing.over(log, owner=self.owner, worker=worker, limit=limit, lease=lease)
+
+    def hand_back(self, log: Ending, values: Mapping[str, Any]) -> set[str]:
+        """`ack` of these messages where their tasks can be ended at once; which tasks were."""
+        assert self._handing is not None
+        return self._handing.back(log, values, owner=self.owner)
 
     def _step(self, step: Callable[[Transaction], T]) -> T:
         """One transaction, repeated where another one was in the way; a part of the thread's open one (R12)."""
@@ -197,15 +215,21 @@ class RdsQueueBroker:
 
     def wait(self, timeout: float, *, interrupt: int | None = None) -> bool:
         with self.database.wakeup.listen(self.queue) as bell:
-            return wait_for(self, bell, timeout, interrupt)
+            return wait_for(self, bell, timeout, interrupt, trusting=self.hands_over)
 
     def ready(self) -> bool:
-        return bool(self.database.rows(self._sql.any_waiting, {"queue": self.queue})) or self.due_in() == 0
+        ((waiting, due),) = self.database.rows(self._sql.look, {"queue": self.queue})
+        return bool(waiting) or self._left_until(due) == 0
 
     def due_in(self) -> float | None:
+        ((due,),) = self.database.rows(self._sql.next_due, {"queue": self.queue})
+        return self._left_until(due)
+
+    def _left_until(self, due: int | None) -> float | None:
+        if due is None:
+            return None
         with self.database.read() as connection:
-            due = connection.execute(self._sql.next_due, {"queue": self.queue}).scalar()
-            return None if due is None else max(0.0, (due - self.database.dialect.due_now(connection)) / 1e6)
+            return max(0.0, (due - self.database.dialect.due_now(connection)) / 1e6)
 
     def depth(self) -> Depth:
         counts = {what: total for (_, what), total in tally.sums(self.database, self.queue).items()}

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 
 from taskqueue.brokers.lanes import Pipe
-from taskqueue.brokers.waiting import interrupted
+from taskqueue.brokers.waiting import sleep
 from taskqueue.errors import TaskQueueError
 from taskqueue.message import Delivery
 
@@ -59,7 +59,7 @@ class LongPoll:
                 if left <= 0:
                     break
                 self._poll(min(longest, max(1, int(left + 0.999))))
-                if interrupted(bell, left, interrupt):
+                if interrupt in sleep(bell, left, interrupt):
                     self.give_back()
                     return False
         finally:

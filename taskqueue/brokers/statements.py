@@ -40,8 +40,9 @@ class Statements:
 
     def _looking(self) -> None:
         m, d = self._message.c, self._delayed.c
-        self.any_waiting = sa.select(m.id).where(m.queue == bindparam("queue")).limit(1)
+        waiting = sa.select(m.id).where(m.queue == bindparam("queue")).exists()
         self.next_due = sa.select(sa.func.min(d.due)).where(d.queue == bindparam("queue"))
+        self.look = sa.select(waiting, self.next_due.scalar_subquery())
 
     def _pushing(self) -> None:
         self.push = sa.insert(self._message)
@@ -83,12 +84,11 @@ class Statements:
 
     def _scan_on(self) -> sa.Select[Any]:
         """The same from a place in one lane on, if the lanes before it are empty."""
-        m, before = self._message.c, self._message.alias("before").c
-        first = sa.select(before.id).where(before.queue == bindparam("queue"), before.lane < bindparam("lane"))
+        m = self._message.c
+        queue: sa.BindParameter[Any] = bindparam("queue")
         return (
             sa.select(m.lane, m.id, m.task_id, m.alone, m.body, *self._places)
-            .where(m.queue == bindparam("queue"), m.lane == bindparam("lane"), m.id > bindparam("mark"))
-            .where(~first.exists())
+            .where(m.queue == queue, *from_mark(self._message, queue))
             .order_by(m.id)
             .limit(bindparam("limit"))
             .with_for_update(skip_locked=True)
@@ -197,3 +197,10 @@ _MESSAGE = ["queue", "lane", "id", "task_id", "alone", "body"]
 
 def _new_id(*order: Column) -> sa.ColumnElement[int]:
     return bindparam("base", type_=sa.BigInteger()) + sa.func.row_number().over(order_by=order)
+
+
+def from_mark(message: sa.Table, queue: sa.BindParameter[Any]) -> list[sa.ColumnElement[bool]]:
+    """Behind that `mark` in that `lane`, if the lanes before it are empty."""
+    m, before = message.c, message.alias("before").c
+    first = sa.select(before.id).where(before.queue == queue, before.lane < bindparam("lane"))
+    return [m.lane == bindparam("lane"), m.id > bindparam("mark"), ~first.exists()]

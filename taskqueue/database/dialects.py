@@ -75,6 +75,8 @@ class Dialect(abc.ABC):
     #: the id of one new message as a part of a statement, where a single one may write to several tables and is given
     #: up by the server as our transactions are
     new_id: sa.ColumnElement[int] | None = None
+    #: the clock that leases are judged by, as a part of such a statement
+    now: sa.ColumnElement[int] | None = None
     #: how producers wake idle workers
     wakeup: Wakeup
     #: the database's file, where it is one of this host; files beside it may prove who is alive

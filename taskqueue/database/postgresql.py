@@ -35,6 +35,7 @@ OLDEST = 14
 PATIENCE = 60.0
 #: so many rows are copied into their table; fewer are inserted
 WORTH_A_COPY = 16
+_NOW = "floor(extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
 
 
 class PostgresqlDialect(ServerDialect):
@@ -48,6 +49,7 @@ class PostgresqlDialect(ServerDialect):
     engine_options: Mapping[str, Any] = {"use_native_hstore": False}
     moves_in_one = True
     place = sa.literal_column("ctid", Place())
+    now = sa.literal_column(_NOW, sa.BigInteger())
     returns_changes = True
     keeps_dead_rows = True
 
@@ -190,7 +192,7 @@ class PostgresqlDialect(ServerDialect):
     # Clocks and statements
 
     def lease_now(self, connection: sa.Connection) -> int:
-        now: int = connection.exec_driver_sql(_NOW).scalar_one()
+        now: int = connection.exec_driver_sql(f"SELECT {_NOW}").scalar_one()
         return now
 
     def next_block(self, transaction: Transaction) -> int:
@@ -232,9 +234,6 @@ class PostgresqlDialect(ServerDialect):
 
     def _channel(self) -> str:
         return f"{self.tables.prefix}{self.tables.metadata.schema or ''}"
-
-
-_NOW = "SELECT floor(extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
 
 
 def _milliseconds(seconds: float) -> int:

@@ -7,7 +7,7 @@ that of "Array Value Input" in PostgreSQL's manual (8.15.6).
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -61,11 +61,16 @@ def update_each(table: sa.Table, columns: Iterable[str]) -> sa.Update:
     columns' names.
     """
     (key,) = table.primary_key
-    kinds = {"of": key.type, **{name: table.c[name].type for name in columns}}
-    given = sa.func.unnest(*[array(name, kind) for name, kind in kinds.items()])
-    rows = given.table_valued(*[sa.column(name, kind) for name, kind in kinds.items()], name="given").render_derived()
-    values = {name: rows.c[name] for name in kinds if name != "of"}
+    rows = unnested("given", {"of": key.type, **{name: table.c[name].type for name in columns}})
+    values = {name: rows.c[name] for name in columns}
     return sa.update(table).where(key == rows.c.of).values(values)
+
+
+def unnested(name: str, kinds: Mapping[str, sa.types.TypeEngine[Any]]) -> sa.TableValuedAlias:
+    """Rows of the lists that are the parameters of these names, which its columns have too."""
+    given = sa.func.unnest(*[array(column, kind) for column, kind in kinds.items()])
+    columns = [sa.column(column, kind) for column, kind in kinds.items()]
+    return given.table_valued(*columns, name=name).render_derived()
 
 
 def _literal_of(member: sa.types.TypeEngine[Any]) -> Callable[[Sequence[Any]], str]:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import TypeVar, cast
 
-import msgspec
+from msgspec.structs import replace
 
 from taskqueue.brokers.base import Broker, Revealing
 from taskqueue.clock import Clock, SystemClock
@@ -23,6 +23,7 @@ from taskqueue.queue.intake import Intake
 from taskqueue.queue.ledger import Ledger
 from taskqueue.queue.records import Records
 from taskqueue.queue.sorting import Sorting
+from taskqueue.queue.turns import ShortWay
 from taskqueue.queue.values import Finished, Held, Limits, Parent, Turn
 from taskqueue.status import Status
 from taskqueue.tasklog.base import TaskLogBroker
@@ -59,6 +60,7 @@ class Queue:
         #: two stores that know nothing of each other: the claim may be stored although its answer was lost. Then only
         #: the end of the broker's lease tells, in whose name the log gives the entry back (R4)
         self._apart = database is None and self._ledger is None and broker.capabilities.leases
+        self._short_way = ShortWay.of(database, task_log, broker)
         self._records = Records(broker, task_log, self._ledger, self.intake.clock)
         self._sorting = Sorting(self.intake, hints=self._ledger is not None)
 
@@ -79,6 +81,11 @@ class Queue:
     def lease_store(self) -> object:
         """The store that says until when something is held: messages that are only hints are held in the task log's."""
         return self if self._ledger is None else self.log_store
+
+    @property
+    def looks_by_claiming(self) -> bool:
+        """A claim that finds nothing takes no lock: there is no need to look before."""
+        return self._short_way is not None
 
     def initialize(self) -> None:
         """Create what the stores miss (P17)."""
@@ -102,8 +109,25 @@ class Queue:
     # The worker's turn
 
     def turn(self, finished: Sequence[Finished], *, limit: int, lease: float, worker: str) -> Turn:
-        """Store what became of the last tasks and claim up to `limit` new ones: one transaction where possible."""
-        return self._together(lambda: self._turn(finished, limit=limit, lease=lease, worker=worker))
+        """Store what became of the last tasks, and claim up to `limit` new ones."""
+        if self._short_way is None or (self.database is not None and self.database.in_transaction):
+            return self._together(lambda: self._turn(finished, limit=limit, lease=lease, worker=worker))
+        accepted, left = self._short_way.end(finished)
+        turn = None if left else self._claim_at_once(self._short_way, limit, lease, worker)
+        if turn is None:
+            turn = self._together(lambda: self._turn(left, limit=limit, lease=lease, worker=worker))
+        return replace(turn, accepted=turn.accepted | accepted)
+
+    def _claim_at_once(self, short_way: ShortWay, limit: int, lease: float, worker: str) -> Turn | None:
+        if not limit:
+            return Turn([], set(), short=False)
+        if (received := short_way.claim(limit=limit, lease=lease, worker=worker)) is None:
+            return None
+        held, left = self._sorting.without_twins(received.held), received.left
+        # Some may not run. Should the store go away meanwhile, those that may are ours.
+        with suppress(BrokerUnavailable):
+            held += self._together(lambda: self._claim(left, worker, lease)) if left else []
+        return Turn(held, set(), short=len(received.held) + len(left) < limit, due_in=received.due_in)
 
     def _turn(self, finished: Sequence[Finished], *, limit: int, lease: float, worker: str) -> Turn:
         accepted = self._finish(finished) if finished else set()
@@ -145,17 +169,9 @@ class Queue:
             raise
         held = [Held(d, claim) for d in deliveries if isinstance(claim := answers[d.id], Claim)]
         if len(held) == len(deliveries):
-            return held if len(answers) == len(held) else self._without_twins(held)
+            return held if len(answers) == len(held) else self._sorting.without_twins(held)
         adopted = self._sorting.sort(deliveries, answers)
-        return self._without_twins(held) + (self._claim(adopted, worker, lease) if adopted else [])
-
-    def _without_twins(self, held: Sequence[Held]) -> list[Held]:
-        """One delivery a task: a second message of the same one is dropped (P2)."""
-        first = {h.claim.id: h for h in reversed(held)}
-        twins = [h.delivery for h in held if first[h.claim.id] is not h]
-        if twins:
-            self._sorting.twins(twins)
-        return [h for h in held if first[h.claim.id] is h]
+        return self._sorting.without_twins(held) + (self._claim(adopted, worker, lease) if adopted else [])
 
     # Leases
 
@@ -219,7 +235,7 @@ class Queue:
         told = frozenset(dead) if running is not None else frozenset[str]()
         if excused or told:
             causes = {} if excused else running or {}
-            lost = [_judged(one, causes) if excused or one.owner in told else one for one in lost]
+            lost = [one.judged(causes) if excused or one.owner in told else one for one in lost]
         self.task_log.lost(lost, max_crashes={self.name: self.limits.max_crashes})
         return lost
 
@@ -232,8 +248,3 @@ class Queue:
         assert self.database is not None
         with self.database.begin():
             return step()
-
-
-def _judged(one: Lost, causes: Mapping[str, str]) -> Lost:
-    """How its owner ended is known: it was the task that `causes` names, and none of the others."""
-    return msgspec.structs.replace(one, only_one=False, cause=causes.get(one.id))

@@ -8,6 +8,7 @@ from contextlib import nullcontext, suppress
 from taskqueue.errors import BrokerUnavailable
 from taskqueue.message import Delivery
 from taskqueue.queue.intake import Intake
+from taskqueue.queue.values import Held
 from taskqueue.status import HELD
 from taskqueue.tasklog.entry import Claim, Entry, Refusal
 
@@ -24,9 +25,13 @@ class Sorting:
         self._log = intake.task_log
         self._hints = hints
 
-    def twins(self, deliveries: Sequence[Delivery]) -> None:
-        """Second messages of tasks that run: dropped (P2)."""
-        self._tidy(lambda: self._drop(deliveries))
+    def without_twins(self, held: Sequence[Held]) -> list[Held]:
+        """One delivery a task: a second message of the same one is dropped (P2)."""
+        first = {h.claim.id: h for h in reversed(held)}
+        twins = [h.delivery for h in held if first[h.claim.id] is not h]
+        if twins:
+            self._tidy(lambda: self._drop(twins))
+        return [h for h in held if first[h.claim.id] is h]
 
     def _drop(self, twins: Sequence[Delivery]) -> None:
         if self._hints:

@@ -40,11 +40,15 @@ class Finished(msgspec.Struct, frozen=True, gc=False):
 
 
 class Turn(msgspec.Struct, frozen=True):
-    """What one turn brought: new work, the ids whose outcome was accepted, and whether the queue ran short."""
+    """What one turn brought: new work, the ids whose outcome was accepted, and whether the queue ran short.
+
+    `due_in`: seconds until the next delayed message is due; None: there is none, UNSET: nobody looked.
+    """
 
     held: list[Held]
     accepted: set[str]
     short: bool
+    due_in: float | msgspec.UnsetType | None = msgspec.UNSET
 
 
 class Parent(msgspec.Struct, frozen=True):

@@ -20,7 +20,7 @@ def claim(
     taken = store.claim([i for i in ids if i not in refused], worker=worker, incarnation=incarnation)
     left = [i for i in ids if i not in taken and i not in refused]
     heads = store.heads(left) if left else {}
-    return {i: _claim_of(taken[i]) if i in taken else refused.get(i) or _refusal(heads.get(i)) for i in ids}
+    return {i: claim_of(taken[i]) if i in taken else refused.get(i) or _refusal(heads.get(i)) for i in ids}
 
 
 def _wrong_hints(store: EntryStore, ids: Sequence[str], due: int) -> dict[str, Refusal]:
@@ -38,7 +38,8 @@ def _wrong_hints(store: EntryStore, ids: Sequence[str], due: int) -> dict[str, R
     return {i: why for refused, why in reasons for i in refused}
 
 
-def _claim_of(head: Head) -> Claim:
+def claim_of(head: Head) -> Claim:
+    """The claim that an entry's head is after it."""
     return Claim(
         head.id,
         head.fence,

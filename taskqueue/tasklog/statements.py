@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.sql.dml import ReturningUpdate
 
 from taskqueue.database.dialects import Dialect
 from taskqueue.database.schema import Tables
@@ -38,7 +39,7 @@ class Statements:
         # Where rows that exist would be counted as stored, they must fail instead.
         self.insert = self._dialect.insert_new(entry) if self._dialect.counts_new else sa.insert(entry)
         self.note = self._dialect.insert_new(self.attempt)
-        claim = sa.update(entry).values(
+        self._claim = sa.update(entry).values(
             status=int(Status.DEQUEUED),
             fence=e.fence + 1,
             worker=sa.bindparam("by"),
@@ -46,16 +47,21 @@ class Statements:
             started_at=sa.null(),
             progress=sa.null(),
         )
-        self.claim = claim.where(among)
-        # Locked in the order of their ids by the same statement, whichever way the update comes to them (R12).
-        # Not the bare status, whose index would be read for all that were enqueued when it was last looked over.
-        enqueued = among, (e.status + 0) == int(Status.ENQUEUED)
-        free = sa.select(e.id).where(*enqueued).order_by(e.id).with_for_update().cte("free")
+        self.claim = self._claim.where(among)
         self._head_columns = [e[field] for field in Head.__struct_fields__]
-        self.claim_enqueued = claim.where(e.id.in_(sa.select(free.c.id))).returning(*self._head_columns)
+        self.claim_enqueued = self.claim_these(among)
         self.relayed = sa.update(entry).where(among).values(relayed_at=sa.bindparam("at"))
         self.delete = sa.delete(entry).where(among)
         self.delete_attempts = sa.delete(self.attempt).where(self._among(self.attempt.c.task_id))
+
+    def claim_these(self, among: sa.ColumnElement[bool]) -> ReturningUpdate[Any]:
+        """Claim those of them that are enqueued; their heads."""
+        # Locked in the order of their ids by the same statement, whichever way the update comes to them (R12).
+        # Not the bare status, whose index would be read for all that were enqueued when it was last looked over.
+        e = self._columns
+        enqueued = among, (e.status + 0) == int(Status.ENQUEUED)
+        free = sa.select(e.id).where(*enqueued).order_by(e.id).with_for_update().cte("free")
+        return self._claim.where(e.id.in_(sa.select(free.c.id))).returning(*self._head_columns)
 
     def _read(self) -> None:
         e, a, t, among = self._columns, self.attempt.c, self.tally.c, self._among(self._columns.id)
@@ -140,6 +146,16 @@ class Statements:
         self.lively_children = sa.select(e.id).where(self._among(e.parent_id), is_lively)
         self.parents_among_children = sa.select(e.id).where(below, e.has_children == 1)
         self.children = sa.select(*self.listed).where(below).order_by(e.created_at, e.id)
+
+
+def claiming(tables: Tables, dialect: Dialect, ids: sa.ScalarSelect[Any]) -> tuple[sa.CTE, sa.CTE]:
+    """The claims of these ids, as heads, and their counts as parts of a larger statement."""
+    statements = Statements(tables, dialect)
+    claimed = statements.claim_these(tables.entry.c.id == sa.any_(sa.func.array(ids))).cte("claimed")
+    each = sa.select(claimed.c.queue, sa.literal(str(int(Status.ENQUEUED))), -sa.func.count())
+    steps = each, sa.select(claimed.c.queue, sa.literal(str(int(Status.DEQUEUED))), sa.func.count())
+    rows = sa.union_all(*(step.group_by(claimed.c.queue) for step in steps))
+    return claimed, sa.insert(tables.tally).from_select(["queue", "what", "delta"], rows).cte("claims")
 
 
 def adding(tables: Tables, dialect: Dialect, named: tuple[str, ...]) -> tuple[sa.CTE, sa.CTE]:

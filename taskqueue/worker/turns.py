@@ -10,6 +10,8 @@ import logging
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
+from msgspec import UNSET
+
 from taskqueue.errors import BrokerUnavailable, Deposed
 from taskqueue.queue import Turn
 from taskqueue.tasklog.entry import Outcome
@@ -128,7 +130,7 @@ class Turns:
         queue, sent = station.queue, self._clock.monotonic()
         pairs = left.get(station, [])
         limit = self._limit(station) if claim else 0
-        if not pairs and (not limit or self._still_empty(station)):
+        if not pairs and (not limit or (not queue.looks_by_claiming and self._still_empty(station))):
             return False
         turn = self._ask(station, pairs, limit=limit)
         left.pop(station, None)
@@ -143,7 +145,7 @@ class Turns:
         ]
         for work in works:
             work.claimed = sent
-        self._accept(station, works, short=turn.short, sent=sent)
+        self._accept(station, works, turn, sent=sent)
         return bool(works)
 
     def _ask(self, station: Station, pairs: Pairs, *, limit: int) -> Turn:
@@ -178,7 +180,7 @@ class Turns:
         if not station.empty or station.queue.broker.ready():
             return False
         self._outages.worked(station.queue)
-        self._accept(station, [], short=True, sent=sent)
+        self._accept(station, [], Turn(held=[], accepted=set(), short=True), sent=sent)
         return True
 
     def _limit(self, station: Station) -> int:
@@ -191,10 +193,10 @@ class Turns:
         quota = self._inbox.quota
         return limit if quota is None else max(0, min(limit, quota - self._inbox.waiting))
 
-    def _accept(self, station: Station, works: list[Work], *, short: bool, sent: float) -> None:
+    def _accept(self, station: Station, works: list[Work], turn: Turn, *, sent: float) -> None:
         """Keep about a batch's worth of what was claimed, and no more than our share of a queue that ran dry."""
         keep = station.pace.fitting([work.name for work in works])
-        if short and len(works) > 1:
+        if turn.short and len(works) > 1:
             total = sum(station.pace.expected(work.name) for work in works)
             if total > WORTH_SHARING:
                 keep = min(keep, -(-len(works) // max(1, self._crew.peers(station.queue.name))))
@@ -203,8 +205,10 @@ class Turns:
         # In our hands first: whatever fails from here on finds it there.
         self._inbox.put(works[:keep])
         self._guard.wake()
-        due_in = station.queue.broker.due_in() if short and not works else None
-        station.scanned(sent, self._clock.monotonic(), found=len(works), short=short, due_in=due_in)
+        due_in = None
+        if turn.short and not works:
+            due_in = station.queue.broker.due_in() if turn.due_in is UNSET else turn.due_in
+        station.scanned(sent, self._clock.monotonic(), found=len(works), short=turn.short, due_in=due_in)
         if works[keep:]:
             self._leases.give_back(works[keep:])
             station.scanned(sent, self._clock.monotonic(), found=1, short=True, due_in=None)

@@ -510,8 +510,11 @@ def test_a_delayed_push_wakes_who_waits_when_it_is_due(
         started = time.monotonic()
         push(other, "a", delay=0.2)
         assert answer.result(timeout=5)
+        # A broker may take a ring at its word: that there is a message now, if not yet a due one.
+        while not (found := pop(broker)):
+            assert broker.wait(LONG)
         assert time.monotonic() - started >= 0.2
-    assert ids(pop(broker)) == ["a"]
+    assert ids(found) == ["a"]
 
 
 def test_two_pushes_wake_two_who_wait(broker: Broker, open_broker: OpenBroker, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -101,14 +101,21 @@ OF_OTHERS = {
 #: where the broker knows who holds what, and where it does not and messages are only hints
 OF_LEASES = {"broker.recover"}
 OF_HINTS = {"broker.reveal", "log.get", "log.relayed", "log.turns", "log.unheard_of", "log.unrelayed"}
+#: where one statement can do it all
+AT_ONCE = {"broker.hand_over", "queue.enqueue_at_once"}
 
 
 @pytest.mark.parametrize(
-    ("store", "others"), [("sqlite", OF_HINTS), pytest.param("sqs+sqlite", OF_LEASES, marks=pytest.mark.soak)]
+    ("store", "others"),
+    [
+        ("sqlite", OF_HINTS | AT_ONCE),
+        pytest.param("postgresql", OF_HINTS | {"broker.ready"}, marks=pytest.mark.soak),
+        pytest.param("sqs+sqlite", OF_LEASES | AT_ONCE, marks=pytest.mark.soak),
+    ],
 )
 def test_the_lives_make_every_call_of_the_contracts(mortals, others):
     """A call that is new there is to be made by one of them, or to be named here with those that no life makes."""
-    lives = [name for name, life in LIVES.items() if not life.grouped or others is OF_LEASES]
+    lives = [name for name, life in LIVES.items() if not life.grouped or others >= OF_LEASES]
     mortals.start()
     for life in lives:
         mortals.enqueue_by_a_mortal(life)

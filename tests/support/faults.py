@@ -23,6 +23,8 @@ import sqlalchemy as sa
 
 from taskqueue import plugins
 from taskqueue.brokers import base as brokers
+from taskqueue.queue.at_once import AtOnce
+from taskqueue.queue.turns import Handing
 from taskqueue.tasklog import base as task_logs
 from tests.support.runs import Fault
 
@@ -36,9 +38,10 @@ def calls_of(prefix: str, *contracts: type) -> dict[str, str]:
     return {name: f"{prefix}.{name}" for name in sorted(names) if not name.startswith("_")}
 
 
-BROKER_CALLS = calls_of("broker", brokers.Broker, brokers.Revealing, brokers.Burying, brokers.Emptiable)
+BROKER_CALLS = calls_of("broker", brokers.Broker, brokers.Revealing, brokers.Burying, brokers.Emptiable, Handing)
 LOG_CALLS = calls_of("log", task_logs.TaskLogBroker)
-CALLS = [COMMIT, *BROKER_CALLS.values(), *LOG_CALLS.values()]
+ENQUEUE_AT_ONCE = "queue.enqueue_at_once"
+CALLS = [COMMIT, ENQUEUE_AT_ONCE, *BROKER_CALLS.values(), *LOG_CALLS.values()]
 
 
 class Death(msgspec.Struct, frozen=True):
@@ -173,6 +176,7 @@ def _follow(script: _Script) -> None:
         for name, call in calls.items():
             if hasattr(made, name):
                 setattr(made, name, _played(script, call, getattr(made, name)))
+    AtOnce.enqueue = _played(script, ENQUEUE_AT_ONCE, AtOnce.enqueue)  # type: ignore[method-assign]  # in this process
     sa.Connection.commit = _played(script, COMMIT, sa.Connection.commit)  # type: ignore[method-assign]  # in this process
 
 

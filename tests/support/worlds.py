@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
 from taskqueue.brokers import sqs as sqs_broker
 from taskqueue.brokers import sqs_held
@@ -42,7 +43,7 @@ class World:
         move: Callable[[float], None] = lambda _seconds: None,
     ) -> None:
         self.clock, self.log, self.entries = clock, log, entries
-        self._broker, self._messages, self._move = broker, messages, move
+        self._broker, self._messages, self.move = broker, messages, move
 
     def queue(self, name: str, owner: str, limits: Limits) -> Queue:
         queue = Queue(
@@ -65,7 +66,7 @@ class World:
 
     def advance(self, seconds: float) -> None:
         self.clock.advance(seconds)
-        self._move(seconds)
+        self.move(seconds)
 
 
 def _at(clock: FakeClock, database: Database) -> Database:
@@ -105,9 +106,29 @@ def _server(kind: str) -> Callable[[Path, ExitStack, FakeClock], World]:
     def opened(folder: Path, stack: ExitStack, clock: FakeClock) -> World:
         database = _at(clock, open_in(kind, folder))
         stack.callback(database.close)
-        return _one(database, clock)
+        world = _one(database, clock)
+        if database.dialect.now is not None:
+            world.move = _clock_in(database, clock)
+        return world
 
     return opened
+
+
+def _clock_in(database: Database, clock: FakeClock) -> Callable[[float], None]:
+    """Where statements ask for the time themselves they read it in a table; what sets it."""
+    database.dialect.now = sa.literal_column("(SELECT now FROM test_clock)", sa.BigInteger())
+
+    def tell(*statements: str) -> None:
+        with database.begin() as tx:
+            for statement in statements:
+                tx.connection.exec_driver_sql(statement)
+
+    tell(
+        "DROP TABLE IF EXISTS test_clock",
+        "CREATE TABLE test_clock (now bigint)",
+        f"INSERT INTO test_clock VALUES ({clock.now})",
+    )
+    return lambda _seconds: tell(f"UPDATE test_clock SET now = {clock.now}")
 
 
 def _sqs(folder: Path, stack: ExitStack, clock: FakeClock) -> World:
