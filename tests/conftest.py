@@ -9,7 +9,7 @@ from typing import NoReturn
 import hypothesis
 import pytest
 
-from tests.support import planted
+from tests.support import forked, planted
 
 ROOT = Path(__file__).parents[1]
 
@@ -38,3 +38,10 @@ def unreachable() -> Callable[[str], NoReturn]:
         pytest.skip(reason)
 
     return skip_or_fail
+
+
+@pytest.fixture(autouse=True)
+def _fresh_interpreters(request: pytest.FixtureRequest) -> None:
+    """Whether programs start in interpreters of their own (see `tests.support.forked`)."""
+    wanted = any(request.node.get_closest_marker(name) for name in ("fresh", "soak"))
+    forked.Preference.fresh = wanted
