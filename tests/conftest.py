@@ -9,9 +9,12 @@ from typing import NoReturn
 import hypothesis
 import pytest
 
+from taskqueue.settings.cpus import usable
 from tests.support import forked, planted
 
 ROOT = Path(__file__).parents[1]
+#: each has connections to servers that allow a hundred
+AT_MOST = 8
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -26,6 +29,12 @@ def pytest_configure(config: pytest.Config) -> None:
     # A loaded machine is no failure: `timeout` bounds a test, not each example.
     hypothesis.settings.register_profile("house", deadline=None)
     hypothesis.settings.load_profile("house")
+
+
+@pytest.hookimpl(optionalhook=True)  # without xdist nobody asks
+def pytest_xdist_auto_num_workers() -> int:
+    """Two for each processor: half of their time the tests wait, for a lease's end or a server's start."""
+    return max(2, min(2 * usable(), AT_MOST))
 
 
 @pytest.fixture(scope="session")

@@ -94,7 +94,7 @@ def start(
     new_session: bool = False,
 ) -> Started:
     """Start `python -m module arguments`, forked unless it has to be fresh."""
-    order = Order(module, list(arguments), str(cwd or Path.cwd()), dict(environment), new_session)
+    order = Order(module, list(arguments), str(cwd or Path.cwd()), dict(environment), new_session, _umask())
     if Preference.fresh or _of_interpreters(environment) != _of_interpreters(_environment()):
         return subprocess.Popen(
             [sys.executable, "-m", module, *arguments],
@@ -110,6 +110,12 @@ def start(
         return Forked(order, [null, out, err])
     finally:
         os.close(null)
+
+
+def _umask() -> int:
+    """This process's; to look at it one has to change it."""
+    os.umask(present := os.umask(0o077))
+    return present
 
 
 def _of_interpreters(environment: Mapping[str, str]) -> dict[str, str]:

@@ -50,6 +50,7 @@ class Order(msgspec.Struct):
     cwd: str
     environment: dict[str, str]
     new_session: bool
+    umask: int
 
 
 def _import_all() -> None:
@@ -122,6 +123,7 @@ def _become(order: Order, streams: list[int]) -> None:
     os.closerange(3, 1024)
     if order.new_session:
         os.setsid()
+    os.umask(order.umask)
     os.chdir(order.cwd)
     os.environ.clear()
     os.environ.update(order.environment)
