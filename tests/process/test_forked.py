@@ -17,7 +17,7 @@ from tests.support import forked
 from tests.support.eventually import eventually
 from tests.support.forked import ROOT, Forked, Preference
 
-pytestmark = pytest.mark.process
+pytestmark = [pytest.mark.process, pytest.mark.skipif(not forked.CAN_FORK, reason="nothing is forked there")]
 PROGRAM = "tests.support.facts"
 
 

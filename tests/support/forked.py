@@ -29,6 +29,8 @@ from tests.support.nursery import NUMBER, Order
 ROOT = Path(__file__).parents[2]
 #: how the names of variables begin that an interpreter, or a library, looks at when it starts
 _AT_ITS_START = ("PYTHON", "LD_", "LC_", "LANG")
+#: macOS has no sockets that keep messages apart, and libraries that do not like to be forked
+CAN_FORK = sys.platform == "linux"
 _lock = threading.Lock()
 
 
@@ -95,7 +97,7 @@ def start(
 ) -> Started:
     """Start `python -m module arguments`, forked unless it has to be fresh."""
     order = Order(module, list(arguments), str(cwd or Path.cwd()), dict(environment), new_session, _umask())
-    if Preference.fresh or _of_interpreters(environment) != _of_interpreters(_environment()):
+    if Preference.fresh or not CAN_FORK or _of_interpreters(environment) != _of_interpreters(_environment()):
         return subprocess.Popen(
             [sys.executable, "-m", module, *arguments],
             cwd=cwd,
