@@ -19,7 +19,7 @@ demo: $(STAMP) ## run the demonstration: a folder's files as tasks under a super
 	@$(BIN)/taskqueue demo $(if $(FOLDER),"$(FOLDER)")
 
 test: $(STAMP) ## run the tests
-	@$(BIN)/python -m pytest -q -n 2 --dist worksteal $(ARGS)
+	@$(BIN)/python -m pytest -q -n auto --dist worksteal $(ARGS)
 
 soak: $(STAMP) ## run the tests that take minutes
 	@$(BIN)/python -m pytest -q -n 2 --dist worksteal -m soak $(ARGS)

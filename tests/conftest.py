@@ -9,9 +9,12 @@ from typing import NoReturn
 import hypothesis
 import pytest
 
-from tests.support import planted
+from taskqueue.settings.cpus import usable
+from tests.support import forked, planted
 
 ROOT = Path(__file__).parents[1]
+#: each has connections to servers that allow a hundred
+AT_MOST = 8
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -28,6 +31,12 @@ def pytest_configure(config: pytest.Config) -> None:
     hypothesis.settings.load_profile("house")
 
 
+@pytest.hookimpl(optionalhook=True)  # without xdist nobody asks
+def pytest_xdist_auto_num_workers() -> int:
+    """Two for each processor: half of their time the tests wait, for a lease's end or a server's start."""
+    return max(2, min(2 * usable(), AT_MOST))
+
+
 @pytest.fixture(scope="session")
 def unreachable() -> Callable[[str], NoReturn]:
     """What to call when a service that a test needs is absent: it skips, or fails where REQUIRE_SERVICES is set."""
@@ -38,3 +47,10 @@ def unreachable() -> Callable[[str], NoReturn]:
         pytest.skip(reason)
 
     return skip_or_fail
+
+
+@pytest.fixture(autouse=True)
+def _fresh_interpreters(request: pytest.FixtureRequest) -> None:
+    """Whether programs start in interpreters of their own (see `tests.support.forked`)."""
+    wanted = any(request.node.get_closest_marker(name) for name in ("fresh", "soak"))
+    forked.Preference.fresh = wanted

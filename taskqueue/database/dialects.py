@@ -202,6 +202,12 @@ def parse_url(url: str) -> sa.URL:
         ) from None
 
 
+def kind_of(url: sa.URL) -> str:
+    """What SQLAlchemy calls options of that URL's kind of database by."""
+    name = url.get_backend_name()
+    return "mysql" if name == "mariadb" else name
+
+
 def open_dialect(
     url: sa.URL, tables: Tables, *, timeout: float, clock: Clock, options: Mapping[str, Any] = NO_OPTIONS
 ) -> Dialect:

@@ -18,7 +18,7 @@ import sqlalchemy as sa
 
 from taskqueue.clock import Clock, SystemClock
 from taskqueue.database import joining, upgrade
-from taskqueue.database.dialects import open_dialect, parse_url
+from taskqueue.database.dialects import kind_of, open_dialect, parse_url
 from taskqueue.database.direct import THROUGH, Direct, Row, Values
 from taskqueue.database.failures import Failures, StoreBusy, StoreUnprepared
 from taskqueue.database.process import Process
@@ -55,7 +55,7 @@ class Database:
         self.name = mask_url(parsed.render_as_string(hide_password=True))
         self.timeout = timeout
         self.clock = clock or SystemClock()
-        self.tables = tables(prefix, schema)
+        self.tables = tables(prefix, schema, kind=kind_of(parsed))
         self.dialect = open_dialect(parsed, self.tables, timeout=timeout, clock=self.clock, options=options)
         self.wakeup = self.dialect.wakeup
         self._failures = Failures(self.dialect, self.name)

@@ -23,23 +23,27 @@ Times of records are microseconds since 1970 UTC. `lease_until` and `due` are mi
 from __future__ import annotations
 
 from functools import cache
+from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import mysql
 
 # Compared and sorted by their bytes, as everywhere else: a language's order would be another one.
 TEXT_ID = sa.String(36).with_variant(sa.String(36, collation="C"), "postgresql")
 NAME = sa.String(255).with_variant(sa.String(255, collation="C"), "postgresql")
 TIME = sa.BigInteger()
-BYTES = sa.LargeBinary().with_variant(mysql.LONGBLOB(), "mysql", "mariadb")
 
 
 class Tables:
-    """The tables under one prefix (and, where databases have them, in one schema)."""
+    """The tables under one prefix (and, where databases have them, in one schema), as the database of `kind` has them.
 
-    def __init__(self, prefix: str, schema: str | None) -> None:
+    `kind` is what the options of SQLAlchemy's dialect for it begin with: sqlite, postgresql, mysql.
+    """
+
+    def __init__(self, prefix: str, schema: str | None, kind: str) -> None:
         self.metadata = sa.MetaData(schema=schema)
         self.prefix = prefix
+        self._kind = kind
+        blob = _bytes(kind)
         self.message = self._table(
             "message",
             sa.Column("queue", NAME, primary_key=True),
@@ -47,7 +51,7 @@ class Tables:
             sa.Column("id", sa.BigInteger, primary_key=True, autoincrement=False),
             sa.Column("task_id", TEXT_ID, nullable=False),
             sa.Column("alone", sa.SmallInteger, nullable=False, server_default="0"),
-            sa.Column("body", BYTES, nullable=False),
+            sa.Column("body", blob, nullable=False),
         )
         self.lease = self._table(
             "lease",
@@ -58,7 +62,7 @@ class Tables:
             sa.Column("alone", sa.SmallInteger, nullable=False),
             sa.Column("owner", TEXT_ID, nullable=False),
             sa.Column("lease_until", TIME, nullable=False),
-            sa.Column("body", BYTES, nullable=False),
+            sa.Column("body", blob, nullable=False),
         )
         self.delayed = self._table(
             "delayed",
@@ -70,7 +74,7 @@ class Tables:
             sa.Column("lane", sa.SmallInteger, nullable=False),
             sa.Column("task_id", TEXT_ID, nullable=False),
             sa.Column("alone", sa.SmallInteger, nullable=False),
-            sa.Column("body", BYTES, nullable=False),
+            sa.Column("body", blob, nullable=False),
         )
         self.worker = self._table(
             "worker",
@@ -154,9 +158,9 @@ class Tables:
             sa.Column("unique_key", NAME),
             sa.Column("alone", sa.SmallInteger, nullable=False, server_default="0"),
             sa.Column("archived_from", sa.SmallInteger),
-            sa.Column("progress", BYTES),
-            sa.Column("payload", BYTES, nullable=False),
-            sa.Column("report", BYTES),
+            sa.Column("progress", blob),
+            sa.Column("payload", blob, nullable=False),
+            sa.Column("report", blob),
         )
         e = self.entry.c
         self._index("entry_status", e.status, e.id)
@@ -177,7 +181,7 @@ class Tables:
             sa.Column("worker", NAME),
             sa.Column("started_at", TIME),
             sa.Column("ended_at", TIME, nullable=False),
-            sa.Column("report", BYTES),
+            sa.Column("report", blob),
         )
         self.tally = self._table(
             "tally",
@@ -200,18 +204,29 @@ class Tables:
             self.prefix + name,
             self.metadata,
             *columns,
-            sqlite_with_rowid=not clustered,
-            mysql_charset="utf8mb4",
-            mysql_collate="utf8mb4_bin",
+            **self._own(sqlite_with_rowid=not clustered, mysql_charset="utf8mb4", mysql_collate="utf8mb4_bin"),
         )
 
     def _index(
         self, name: str, *columns: sa.Column[object], where: sa.ColumnElement[bool] | None = None, unique: bool = False
     ) -> None:
-        sa.Index(f"ix_{self.prefix}{name}", *columns, unique=unique, sqlite_where=where, postgresql_where=where)
+        options = self._own(sqlite_where=where, postgresql_where=where)
+        sa.Index(f"ix_{self.prefix}{name}", *columns, unique=unique, **options)
+
+    def _own(self, **options: Any) -> dict[str, Any]:
+        # SQLAlchemy imports the dialect of each option that it sees, which takes time and memory.
+        return {name: value for name, value in options.items() if name.startswith(f"{self._kind}_")}
+
+
+def _bytes(kind: str) -> sa.types.TypeEngine[bytes]:
+    if kind != "mysql":
+        return sa.LargeBinary()
+    from sqlalchemy.dialects import mysql
+
+    return sa.LargeBinary().with_variant(mysql.LONGBLOB(), "mysql", "mariadb")
 
 
 @cache
-def tables(prefix: str = "taskqueue_", schema: str | None = None) -> Tables:
-    """The tables of that prefix and schema; one set of objects a pair, so that compiled statements are shared."""
-    return Tables(prefix, schema)
+def tables(prefix: str = "taskqueue_", schema: str | None = None, *, kind: str = "sqlite") -> Tables:
+    """The tables of that prefix and schema; one set of objects each, so that compiled statements are shared."""
+    return Tables(prefix, schema, kind)

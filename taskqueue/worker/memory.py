@@ -9,8 +9,6 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-import psutil
-
 _ROLLUP = Path("/proc/self/smaps_rollup")
 _PRIVATE = re.compile(r"^Private_(?:Clean|Dirty):\s+(\d+) kB$", re.MULTILINE)
 
@@ -20,5 +18,7 @@ def private_memory() -> int:
     try:
         sizes = _PRIVATE.findall(_ROLLUP.read_text())
     except OSError:  # not on Linux, or hidden from us
+        import psutil
+
         return int(psutil.Process().memory_info().rss)
     return sum(map(int, sizes)) * 1024

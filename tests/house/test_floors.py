@@ -22,3 +22,26 @@ def test_importing_the_library_loads_nothing_heavy() -> None:
     program = f"import sys, taskqueue; print(*(m for m in {HEAVY} if m in sys.modules))"
     loaded = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
     assert loaded.stdout.split() == []
+
+
+OPENED = """
+import sys
+from taskqueue.app import App
+from taskqueue.settings import load
+
+app = App(load(sys.argv[1]))
+app.warm()
+app.dispatcher.initialize()
+others = "sqlalchemy.dialects.mysql", "sqlalchemy.dialects.postgresql", "boto3", "psycopg", "psutil", "rich"
+print(*(name for name in others if name in sys.modules))
+"""
+
+
+def test_a_process_on_sqlite_loads_nothing_of_other_databases(tmp_path: Path) -> None:
+    config = tmp_path / "taskqueue.toml"
+    config.write_text('[brokers.main]\nurl = "sqlite:///tasks.db"\n[queues.default]\n')
+    command = [sys.executable, "-c", OPENED, str(config)]
+    # The first one creates the tables, and has to read what others have in theirs.
+    for _ in range(2):
+        loaded = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert loaded.stdout.split() == []

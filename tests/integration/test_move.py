@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 
 import pytest
 
@@ -11,10 +13,10 @@ from taskqueue.codec import peek
 from taskqueue.ids import new_id
 from taskqueue.message import Message
 from taskqueue.worker.leaving import Limits
-from tests.support import sqs, tasks
+from tests.support import forked, sqs, tasks
 from tests.support.eventually import eventually
 from tests.support.moving import ROUTES, SWITCHED, Removal, Route
-from tests.support.programs import start
+from tests.support.programs import ROOT
 from tests.support.shell import shell
 from tests.support.sqs_double import Relay
 
@@ -303,36 +305,6 @@ def test_leases_of_sqs_beside_those_of_a_broker_in_the_same_database_are_kept_ap
 
 # Killed on the way
 
-DYING = """
-    import os, signal, sys
-    from taskqueue import mover
-    from taskqueue.app import App
-    from taskqueue.settings import load
-
-    mover.HIDDEN = 1.0  # what SQS has hidden for the dead is back soon
-    config, at, when = sys.argv[1:]
-    app = App(load(config))
-    source, destination = (app.queue_at("default", name) for name in ("old", "new"))
-
-    def dying(owner, name):
-        real = getattr(owner, name)
-        def call(*args, **options):
-            if when == "before":
-                os.kill(os.getpid(), signal.SIGKILL)
-            real(*args, **options)
-            os.kill(os.getpid(), signal.SIGKILL)
-        setattr(owner, name, call)
-
-    step = {
-        "push": (destination.broker, "push"),
-        "note": (app.task_log_broker, "relayed"),
-        "forget": (source.broker, "ack" if not hasattr(source.broker, "take") else "take"),
-        "hand over": (destination.intake, "push"),
-    }
-    dying(*step[at])
-    mover.Mover(source, destination).step()
-    os._exit(3)
-"""
 POINTS = [(at, when) for at in ("push", "note", "forget", "hand over") for when in ("before", "after")]
 
 
@@ -344,8 +316,14 @@ def test_a_mover_killed_anywhere_loses_nothing_and_doubles_nothing(open_removal,
     handles = []
     for at, when in POINTS:
         handles += enqueue(tasks.traced.bind(str(removal.ledger)) for _ in range(3))
-        with start(DYING, removal.config, at, when) as mover:
-            assert mover.wait(30) == -9, mover.stderr.read()
+        code, _, said = forked.run(
+            "tests.support.dying_mover",
+            str(removal.config),
+            at,
+            when,
+            environment=dict(os.environ, PYTHONPATH=str(ROOT)),
+        )
+        assert code == -signal.SIGKILL, said
     eventually(lambda: move(typed) and removal.source.broker.depth().total == 0, what="an empty source", within=90)
 
     def ended():

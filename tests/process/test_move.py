@@ -5,14 +5,12 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from taskqueue import Status
-from tests.support import tasks
+from tests.support import forked, tasks
 from tests.support.eventually import eventually
 from tests.support.moving import SWITCHED, Removal, Route
 from tests.support.programs import start
@@ -45,11 +43,12 @@ class Typed:
     def __init__(self, removal: Removal, name: str, *args: str) -> None:
         self.log = removal.folder / f"{name}.log"
         with self.log.open("wb") as out:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "taskqueue", "--config", str(removal.config), *args],
-                env=dict(os.environ, PYTHONPATH=str(REPOSITORY)),
-                stdout=out,
-                stderr=subprocess.STDOUT,
+            self.process = forked.start(
+                "taskqueue",
+                *("--config", str(removal.config), *args),
+                environment=dict(os.environ, PYTHONPATH=str(REPOSITORY)),
+                out=out.fileno(),
+                err=out.fileno(),
             )
 
     def stop(self) -> str:

@@ -25,6 +25,7 @@ def project(name, make_project, tmp_path):
     return project
 
 
+@pytest.mark.fresh
 def test_each_task_ends_as_it_should_and_the_log_says_how(project):
     """P7, P9 to P12, P14"""
     queue, log, ledger = project.queue, project.queue.task_log, str(project.ledger)

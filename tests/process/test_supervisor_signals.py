@@ -14,7 +14,7 @@ from tests.support import mischief, tasks
 from tests.support.eventually import eventually
 from tests.support.supervision import is_gone
 
-pytestmark = pytest.mark.process
+pytestmark = [pytest.mark.process, pytest.mark.fresh]
 NEVER = "/nonexistent/gate"
 
 

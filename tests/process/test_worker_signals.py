@@ -8,7 +8,7 @@ from taskqueue import Status
 from tests.support import tasks
 from tests.support.eventually import eventually
 
-pytestmark = pytest.mark.process
+pytestmark = [pytest.mark.process, pytest.mark.fresh]
 
 
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGINT", "SIGQUIT"])

@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from tests.support import planted
+from tests.support import forked, planted
 from tests.support.project import REPOSITORY
 
 ADD = "tests.support.errands:add"
@@ -43,12 +43,16 @@ class Folder:
     def configure(self, text: str) -> None:
         (self.path / "taskqueue.toml").write_text(text)
 
+    @property
+    def _environment(self) -> dict[str, str]:
+        return dict(os.environ, PYTHONPATH=str(REPOSITORY), TASKQUEUE_CONFIG="taskqueue.toml")
+
     def start(self, *args: str, first: str = "", **options: Any) -> subprocess.Popen[str]:
         how = ["-c", first + THEN] if first else ["-m", self.program]
         return subprocess.Popen(
             [sys.executable, *how, *args],
             cwd=self.path,
-            env=dict(os.environ, PYTHONPATH=str(REPOSITORY), TASKQUEUE_CONFIG="taskqueue.toml"),
+            env=self._environment,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -57,9 +61,11 @@ class Folder:
         )
 
     def run(self, *args: str, first: str = "") -> Ended:
-        with self.start(*args, first=first) as process:
-            out, err = process.communicate(timeout=30)
-        return Ended(process.returncode, out, err)
+        if first:
+            with self.start(*args, first=first) as process:
+                out, err = process.communicate(timeout=30)
+            return Ended(process.returncode, out, err)
+        return Ended(*forked.run(self.program, *args, environment=self._environment, cwd=self.path))
 
     def refused(self, *args: str, code: int, first: str = "") -> str:
         """The one line that says what is wrong."""

@@ -5,13 +5,11 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import subprocess
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from taskqueue.ids import new_id
-from tests.support import books
+from tests.support import books, forked
 from tests.support.eventually import eventually
 from tests.support.faults import COMMIT, Death, Stage
 from tests.support.ledger import Ledger, verdict
@@ -27,7 +25,6 @@ PARTS = {
     "queues": "[queues.default]",
 }
 WITH_A_LINE = f'[queues.default]\n[queues."{FIFO}"]'
-APPLICATION = "import sys; from tests.support.lives import main; main(*sys.argv[1:])"
 
 
 class Mortals:
@@ -90,11 +87,12 @@ class Mortals:
     def _application(self, life: str, ids: list[str]) -> int:
         said = self.site.folder / "application.log"
         with said.open("ab") as out:
-            command = [sys.executable, "-c", APPLICATION, str(self.site.config), str(self.site.ledger), life, *ids]
+            arguments = (str(self.site.config), str(self.site.ledger), life, *ids)
             environment = dict(os.environ, PYTHONPATH=str(REPOSITORY), **self.applications.variables)
-            done = subprocess.run(command, env=environment, stdout=out, stderr=out, timeout=60)
-        assert done.returncode in (0, -signal.SIGKILL), said.read_text()
-        return done.returncode
+            out_and_err = {"out": out.fileno(), "err": out.fileno()}
+            done = forked.start("tests.support.one_life", *arguments, environment=environment, **out_and_err).wait(60)
+        assert done in (0, -signal.SIGKILL), said.read_text()
+        return done
 
     def settle(self, *, within: float = 60) -> None:
         """Wait until all has ended and nothing is in anybody's hands, with a new worker for each that died."""

@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 from taskqueue.app import App
 from taskqueue.dispatcher import QueueDispatcher
 from taskqueue.settings import load
+from tests.support import forked
 from tests.support.eventually import eventually
 
 REPOSITORY = Path(__file__).parents[2]
@@ -40,12 +40,13 @@ class RunningWorker:
     def __init__(self, project: Project, *args: str) -> None:
         self.log = project.folder / f"worker-{len(project.workers)}.log"
         with self.log.open("wb") as out:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "taskqueue", "--config", str(project.config), "worker", *(args or ("default",))],
-                env=dict(os.environ, PYTHONPATH=str(REPOSITORY), **project.variables),
-                stdout=out,
-                stderr=out,
-                start_new_session=True,
+            self.process = forked.start(
+                "taskqueue",
+                *("--config", str(project.config), "worker", *(args or ("default",))),
+                environment=dict(os.environ, PYTHONPATH=str(REPOSITORY), **project.variables),
+                out=out.fileno(),
+                err=out.fileno(),
+                new_session=True,
             )
 
     @property

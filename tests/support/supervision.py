@@ -25,6 +25,7 @@ from taskqueue.database import incarnations
 from taskqueue.database.sidefile import write_lock_holders
 from taskqueue.settings import load
 from taskqueue.snapshot import Pool, Slot, Snapshot
+from tests.support import forked
 from tests.support.eventually import eventually
 from tests.support.project import REPOSITORY, STORES, Project
 
@@ -129,21 +130,22 @@ class RunningSupervisor:
         self.socket, self.pidfile = supervisor.control_socket, supervisor.pidfile
         self.log = site.folder / f"supervisor-{len(site.supervisors)}.log"
         with self.log.open("wb") as out:
-            self.process = subprocess.Popen(
-                [*before, sys.executable, "-m", "supervisor", "run", "--config", str(site.config)],
-                **{
-                    "env": {**os.environ, "PYTHONPATH": str(REPOSITORY), **variables},
-                    "stdin": subprocess.DEVNULL,
-                    "stdout": out,
-                    "stderr": out,
-                    "start_new_session": True,
-                }
-                | options,
+            self.process = self._started(
+                out.fileno(), before, {**os.environ, "PYTHONPATH": str(REPOSITORY), **variables}, options
             )
         self.pid = self.process.pid
         #: it had no chance to tidy up
         self.killed = False
         self._spare: int | None = None
+
+    def _started(
+        self, out: int, before: Sequence[str], environment: dict[str, str], options: dict[str, Any]
+    ) -> forked.Started:
+        program = "supervisor", "run", "--config", str(self.site.config)
+        if not before and not options:
+            return forked.start(*program, environment=environment, out=out, err=out, new_session=True)
+        usual = {"stdin": subprocess.DEVNULL, "stdout": out, "stderr": out, "start_new_session": True}
+        return subprocess.Popen([*before, sys.executable, "-m", *program], **{"env": environment, **usual, **options})
 
     # What it says
 
