@@ -29,6 +29,7 @@ def create(app: App) -> Starlette:
         middleware=[Middleware(Guard, web=app.settings.web)],
         exception_handlers=dict.fromkeys((Problem, TaskQueueError, HTTPException, Exception), problems.answer),
     )
+    made.router.redirect_slashes = False
     made.state.hub = hub
     return made
 
