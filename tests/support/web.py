@@ -23,10 +23,9 @@ from tests.support.project import REPOSITORY
 
 #: by name, which is the role but for the users ann and bob
 TOKENS = {name: f"the-token-of-{name}-0123456789" for name in ("ann", "bob", "reader", "operator")}
-STORES = 'url = "sqlite:///tasks.db"'
 CONFIG = """
 [app]
-modules = ["tests.support.errands"]
+modules = [{modules}]
 [brokers.main]
 {stores}
 [queues.default]
@@ -36,6 +35,7 @@ enqueue = {enqueue}
 {web}
 {tokens}
 """
+PARTS = {"modules": '"tests.support.errands"', "stores": 'url = "sqlite:///tasks.db"', "enqueue": "true", "web": ""}
 API = "/api/v1"
 
 
@@ -47,9 +47,9 @@ def tokens() -> str:
     )
 
 
-def configuration(*, stores: str = STORES, web: str = "", enqueue: str = "true", guarded: bool = True) -> str:
-    """The text of a configuration; guarded by tokens or not."""
-    return CONFIG.format(stores=stores, web=web, enqueue=enqueue, tokens=tokens() if guarded else "")
+def configuration(*, guarded: bool = True, **parts: str) -> str:
+    """The text of a configuration; guarded by tokens or not. `parts` are those of CONFIG."""
+    return CONFIG.format(**{**PARTS, **parts}, tokens=tokens() if guarded else "")
 
 
 class Web:
