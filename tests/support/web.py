@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import re
+import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
@@ -139,6 +142,18 @@ class Server:
         if self.process.poll() is None:
             self.process.kill()
             self.process.wait(10)
+
+
+def ask_at(socket_file: Path, method: str, path: str, body: object = None) -> tuple[int, Any]:
+    """One request to a server at that file; the status code and the JSON of its answer. Raises OSError."""
+    connection = HTTPConnection("localhost", timeout=20)
+    with contextlib.closing(connection), socket.socket(socket.AF_UNIX) as connection.sock:
+        connection.sock.settimeout(20)
+        connection.sock.connect(str(socket_file))
+        encoded = None if body is None else json.dumps(body)
+        connection.request(method, API + path, encoded, {"Content-Type": "application/json"})
+        answer = connection.getresponse()
+        return answer.status, json.loads(answer.read())
 
 
 def events(answer: httpx.Response) -> Iterator[tuple[str, str]]:
