@@ -13,7 +13,6 @@ from taskqueue.operations.doctor import Finding
 from taskqueue.operations.workers import workers as registered
 from taskqueue.web.desk import Desk
 from taskqueue.web.problems import Problem
-from taskqueue.web.sampler import WATCHED
 from taskqueue.web.states import Host, Order, Worker, host_of, order_of, worker_of
 
 
@@ -37,7 +36,7 @@ def workers(desk: Desk) -> list[Worker]:
 
 def hosts(desk: Desk) -> list[Host]:
     """All hosts that have a supervisor, and what it says; asked often, it is a second old, else ten."""
-    operations.watch(desk.app, WATCHED)
+    desk.sampler.watch()
     return [host_of(one) for one in operations.hosts(desk.app)]
 
 

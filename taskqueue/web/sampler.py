@@ -62,6 +62,7 @@ class Sampler:
         self._sampling: asyncio.Task[None] | None = None
         self._last: Sample | None = None
         self._closed = False
+        self._watch_again = 0.0
 
     async def samples(self) -> AsyncIterator[Sample]:
         """Samples as they are taken, until the server leaves. Who is slow misses some, and delays nobody."""
@@ -73,6 +74,13 @@ class Sampler:
                 yield sample
         finally:
             self._listeners.discard(inbox)
+
+    def watch(self) -> None:
+        """Have keepers say often what their hosts do, for a while: a write, made only when it is due again. Blocks."""
+        now = self._app.clock.monotonic()
+        if now >= self._watch_again:
+            host_operations.watch(self._app, WATCHED)
+            self._watch_again = now + WATCHED / 3
 
     def close(self) -> None:
         """End all of them."""
@@ -106,7 +114,7 @@ class Sampler:
     def _take(self) -> Sample:
         at = self._app.clock.micros() / 1e6
         try:
-            host_operations.watch(self._app, WATCHED)
+            self.watch()
             return Sample(
                 at=at,
                 queues=self._queues(),

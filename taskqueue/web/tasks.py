@@ -116,7 +116,7 @@ def children(desk: Desk, task_id: str) -> list[TaskLine]:
 def why(desk: Desk, task_id: str) -> Reasons:
     """Why it does not run, or ended as it did, and what to do."""
     entry = desk.entry(task_id)
-    return Reasons(entry.id, entry.status.label, why_of(desk.app, entry))
+    return Reasons(entry.id, entry.status.label, why_of(desk.app, entry, task_log=desk.log))
 
 
 def stats(desk: Desk) -> dict[str, dict[str, int]]:
