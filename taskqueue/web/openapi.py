@@ -82,7 +82,16 @@ def _query_parameters(route: Route, components: Schema) -> list[Schema]:
     if route.query is None:
         return []
     properties: Schema = components[route.query.__name__]["properties"]
-    return [{"name": name, "in": "query", "schema": schema} for name, schema in properties.items()]
+    return [{"name": name, "in": "query", "schema": _or_empty(schema)} for name, schema in properties.items()]
+
+
+def _or_empty(schema: Schema) -> Schema:
+    """What a query may say: forms send what is left empty, too, and that is not said."""
+    if schema.get("type") == "array":
+        return {**schema, "items": _or_empty(schema["items"])}
+    if schema.get("type") == "string" and "enum" not in schema:
+        return schema
+    return {"anyOf": [schema, {"const": ""}]}
 
 
 def _header_parameters(route: Route) -> list[Schema]:
