@@ -191,3 +191,13 @@ def test_the_fleet_is_seen_and_steered_through_it(site, running):
             samples = (json.loads(data) for _, data in events(answer))
             sample = next(one for one in samples if one["hosts"] and one["hosts"][0]["snapshot"])
             assert {pool["name"] for pool in sample["hosts"][0]["snapshot"]["pools"]} == {"keeper", "web", "default"}
+
+
+def test_without_the_extra_it_is_told_once_and_workers_work(make_site, tmp_path):
+    (tmp_path / "hides.py").write_text('import sys\nsys.modules["uvicorn"] = None  # as if it were not installed\n')
+    site = make_site(modules='"tests.support.tasks", "hides"', supervisor=WEB)
+    supervisor = site.start(ready=False)
+    supervisor.says("the web server needs uvicorn: pip install 'taskqueue-supervisor[web]'")
+    supervisor.eventually(lambda _: supervisor.slot(pool="web").state == "fatal")
+    assert site.queue.enqueue(tasks.add, 1, 1).wait(20) is Status.COMPLETED
+    assert supervisor.output.count("pip install 'taskqueue-supervisor[web]'") == 1
