@@ -1,0 +1,63 @@
+"""Templates made into answers: every value is escaped, and a name that a template misspells is an error."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, urlencode
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+import taskqueue
+from taskqueue.operations.times import brief, local, offset, rfc3339
+from taskqueue.operations.words import count
+
+FOLDER = Path(__file__).parents[1]
+STATIC = FOLDER / "static"
+
+
+@cache
+def templates() -> Environment:
+    """The templates, ready to be rendered."""
+    made = Environment(
+        loader=FileSystemLoader(FOLDER / "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    made.filters |= {"brief": brief, "local": local, "rfc3339": rfc3339}
+    made.globals |= {"offset": offset, "version": taskqueue.__version__, "count": count}
+    return made
+
+
+def render(name: str, *, block: str | None = None, **context: Any) -> str:
+    """The page of that name, or one block of it."""
+    template = templates().get_template(name)
+    if block is None:
+        return template.render(**context)
+    return "".join(template.blocks[block](template.new_context(context)))
+
+
+def linker(root: str) -> Callable[..., str]:
+    """How templates name an address below `root`: `link("/tasks", queue="mail")`."""
+
+    def link(path: str, **query: Any) -> str:
+        return address(root, path, **query)
+
+    return link
+
+
+def address(root: str, path: str, **query: Any) -> str:
+    """An address of ours below `root`; values of the query that say nothing are left out, a list is repeated."""
+    said = {name: value for name, value in query.items() if value not in (None, "", [])}
+    return root + quote(path, safe="/:@") + (f"?{urlencode(said, doseq=True)}" if said else "")
+
+
+@cache
+def mark_of(name: str) -> str:
+    """Changes when that static file does, so that browsers may keep it for ever."""
+    return hashlib.blake2b((STATIC / name).read_bytes(), digest_size=6).hexdigest()
