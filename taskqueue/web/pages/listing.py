@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import urlencode
 
 import msgspec
-from msgspec.structs import replace
 
 from taskqueue.errors import InvalidSearch
 from taskqueue.operations.facts import gist
@@ -13,7 +13,7 @@ from taskqueue.operations.times import seconds
 from taskqueue.operations.words import count
 from taskqueue.status import Status
 from taskqueue.tasklog.entry import Entry, Page
-from taskqueue.web.pages.searching import ORDERS, ROWS, Said, reads_back, search_of
+from taskqueue.web.pages.searching import ORDERS, ROWS, Said, conditions_of, reads_back
 from taskqueue.web.pages.visit import Visit
 
 #: title, sort order, classes of its cells
@@ -74,9 +74,9 @@ class Listing(msgspec.Struct, frozen=True, kw_only=True):
 def listing_of(visit: Visit, said: Said) -> Listing:
     """The page that was asked for. Raises BrokerUnavailable."""
     try:
-        search = search_of(said, visit.app.clock)
+        filters = conditions_of(said, visit.app.clock).filters()
         found = visit.task_log.search(
-            *search.filters, sort=search.sort, descending=search.descending, limit=search.limit, after=search.after
+            *filters, sort=said.sort, descending=said.order == "desc", limit=ROWS, after=said.after or None
         )
     except InvalidSearch as error:
         return Listing(refused=f"{error}", nothing="Nothing was looked for", advice="Change the search above.")
@@ -91,7 +91,7 @@ def _listed(visit: Visit, said: Said, found: Page) -> Listing:
     return Listing(
         rows=[row_of(entry, visit.app.clock.micros()) for entry in found.entries],
         columns=[_column(said, path, *column) for column in COLUMNS],
-        query=visit.link("", **said.query(after="", id="")).removeprefix(visit.link("")).removeprefix("?"),
+        query=urlencode(said.query(after="", id=""), doseq=True),
         shown=_shown(len(found.entries), said, found.next),
         first=path(after="") if said.after else None,
         next=path(after=found.next) if found.next else None,
@@ -132,8 +132,3 @@ def row_of(entry: Entry, now: int) -> Row:
         tries=entry.attempts,
         what=gist(entry)[:GIST],
     )
-
-
-def without_page(said: Said) -> Said:
-    """The same search from its beginning."""
-    return replace(said, after="", id="")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -11,12 +10,11 @@ import msgspec
 from msgspec.structs import asdict, replace
 from starlette.datastructures import QueryParams
 
-from taskqueue.clock import Clock, to_micros
+from taskqueue.clock import Clock, to_datetime, to_micros
 from taskqueue.errors import InvalidSearch
-from taskqueue.ids import earliest
 from taskqueue.settings import durations
 from taskqueue.status import Status
-from taskqueue.tasklog.entry import Filter, Op, Search
+from taskqueue.web.search import Conditions
 
 #: rows of a page
 ROWS = 50
@@ -69,37 +67,26 @@ class Said(msgspec.Struct, frozen=True, kw_only=True):
         return any(getattr(self, name) for name in (*_TEXTS, "status", "since", "until", "text", "parent"))
 
 
-def search_of(said: Said, clock: Clock) -> Search:
-    """The search that this is. Raises InvalidSearch, which says what is wrong."""
-    return Search(
-        filters=tuple(_filters(said, clock)),
-        sort=said.sort,
-        descending=said.order == "desc",
-        limit=ROWS,
-        after=said.after or None,
-    )
+def conditions_of(said: Said, clock: Clock) -> Conditions:
+    """Which tasks are meant, as the API takes it. Raises InvalidSearch, which says what is wrong."""
+    since = moment(said.since, clock) if said.since else clock.micros() - int(READ_BACK * 1e6) if reads_back(said) else None
+    try:
+        return msgspec.convert(
+            {
+                **{name: getattr(said, name) for name in (*_TEXTS, "parent", "text")},
+                "status": list(said.status),
+                "since": to_datetime(since) if since is not None else None,
+                "until": to_datetime(moment(said.until, clock)) if said.until else None,
+            },
+            Conditions,
+        )
+    except msgspec.ValidationError as error:
+        raise InvalidSearch(f"that is too long: {error}") from None
 
 
 def reads_back(said: Said) -> bool:
     """Whether the text of reports is read for the last READ_BACK seconds only, as no time was said."""
     return bool(said.text) and not said.since and not said.parent
-
-
-def _filters(said: Said, clock: Clock) -> Sequence[Filter]:
-    found = [_text(column, value) for column in _TEXTS if (value := getattr(said, column))]
-    if said.status:
-        found.append(Filter("status", Op.IN, [Status.parse(label) for label in said.status]))
-    if said.parent:
-        found.append(Filter("parent_id", Op.EQ, said.parent))
-    # Ids begin with their time, and the log is ordered by them.
-    if said.since or reads_back(said):
-        since = moment(said.since, clock) if said.since else clock.micros() - int(READ_BACK * 1e6)
-        found.append(Filter("id", Op.GE, earliest(since)))
-    if said.until:
-        found.append(Filter("id", Op.LT, earliest(moment(said.until, clock))))
-    if said.text:
-        found.append(Filter("report", Op.LIKE, f"%{_plain(said.text)}%"))
-    return found
 
 
 def moment(said: str, clock: Clock) -> int:
@@ -115,13 +102,3 @@ def moment(said: str, clock: Clock) -> int:
         return to_micros(max(at.astimezone() if at.tzinfo is None else at, edge))
     except (ValueError, OverflowError):
         raise InvalidSearch(f"{said[:80]!r} is no time; write e.g. 2h (so long ago) or 2026-01-31 09:00") from None
-
-
-def _text(column: str, value: str) -> Filter:
-    if "*" not in value:
-        return Filter(column, Op.EQ, value)
-    return Filter(column, Op.LIKE, _plain(value).replace("*", "%"))
-
-
-def _plain(value: str) -> str:
-    return value.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")

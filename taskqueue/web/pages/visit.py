@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from functools import cached_property
 from typing import Any
 
 import msgspec
-from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from taskqueue.app import App
-from taskqueue.errors import BrokerUnavailable, TaskQueueError
+from taskqueue.errors import BrokerUnavailable
 from taskqueue.tasklog.reading import TaskLog
-from taskqueue.web import problems
+from taskqueue.web.desk import Desk
+from taskqueue.web.pages.board import Board
 from taskqueue.web.pages.rendering import linker, mark_of, render
-from taskqueue.web.problems import Problem
-from taskqueue.web.tokens import ANYBODY, Caller, Right, who
+from taskqueue.web.tokens import ANYBODY, Caller, Right
 
 SECTIONS = (("/", "Overview"), ("/tasks", "Tasks"), ("/fleet", "Fleet"), ("/health", "Health"))
 #: what a caller must be able to see of the fleet to be shown these
@@ -40,69 +39,87 @@ class Viewer(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Visit:
-    """A request, with what its page needs."""
+    """A request, with what its page needs. `form` are the fields of a change; of a field that is repeated, the last."""
 
-    def __init__(self, request: Request, caller: Caller) -> None:
+    def __init__(self, request: Request, desk: Desk, board: Board, fields: list[tuple[str, str]]) -> None:
         self.request = request
-        self.caller = caller
-        self.app: App = request.app.state.taskqueue
+        self.desk = desk
+        self.board = board
+        self.fields = fields
+        self.form = dict(fields)
         self.link = linker(request.scope.get("root_path", ""))
 
     @property
+    def app(self) -> App:
+        """The application that is shown."""
+        return self.desk.app
+
+    @property
+    def caller(self) -> Caller:
+        """Who asks."""
+        return self.desk.caller
+
+    @cached_property
     def task_log(self) -> TaskLog:
         """What this caller may see of the task log."""
-        log = self.app.task_log
-        return log if self.caller.owner is None else log.for_owner(self.caller.owner)
+        return self.desk.log
 
     @property
     def partial(self) -> bool:
-        """Only the part of the page that changes is asked for."""
+        """Only the part of the page that changes is asked for, by htmx."""
         return "hx-request" in self.request.headers
 
     @property
-    def by(self) -> str:
-        """Who does something, as people read it."""
-        return "dashboard" if self.caller is ANYBODY else f"{self.caller.name} (dashboard)"
+    def from_form(self) -> bool:
+        """A search was typed, rather than the page being looked at again."""
+        return self.request.headers.get("hx-source", "").startswith("form#search")
 
-    def need(self, right: Right) -> None:
-        """Raise Problem 403 if the caller may not."""
-        if not self.caller.may(right):
-            raise Problem(403, f"a token with the role {self.caller.role!r} may not {right.value}")
+    def path(self, name: str) -> str:
+        """A part of the path."""
+        return str(self.request.path_params[name])
 
     def show(self, name: str, *, section: str = "", status: int = 200, live: str = "", **context: Any) -> Response:
         """That page, or its part that changes. `live` says how the browser keeps it up to date (dashboard.js)."""
-        given = {"trouble": None, "live": live, **self._frame(section), **context}
-        block = "page" if self.partial else None
-        return HTMLResponse(render(name, block=block, **given), status)
+        given = {"trouble": None, "live": live, **frame(self.request, self.caller, section), **context}
+        return HTMLResponse(render(name, block="page" if self.partial else None, **given), status)
+
+    def away(self, name: str, section: str, error: BrokerUnavailable, **context: Any) -> Response:
+        """That page while the store is away: it says so, and looks again by itself. A part of it stays as it was."""
+        if self.partial:
+            return self.plain("trouble.html", status=503, text=f"{error}")
+        return self.show(name, section=section, status=503, live="poll", trouble=f"{error}", **context)
 
     def plain(self, name: str, *, status: int = 200, **context: Any) -> Response:
-        """A template that is no page with a part that changes: all of it."""
-        return HTMLResponse(render(name, **self._frame(""), **context), status)
+        """A template that has no part that changes: all of it."""
+        return HTMLResponse(render(name, **frame(self.request, self.caller, ""), **context), status)
 
-    def done(self, text: str, back: str, *, status: int = 200) -> Response:
+    def done(self, text: str, back: str, *, status: int = 200, **query: Any) -> Response:
         """A change was made, or refused: say so, and go back where the visitor was."""
         if self.partial:
             said = json.dumps({"said": {"text": text}})
             return Response(status_code=204 if status == 200 else status, headers={"HX-Trigger": said})
         if status != 200:
-            return self.plain("error.html", status=status, title=text, text="")
-        return RedirectResponse(self.link(back), 303)
+            return self.plain("error.html", status=status, title="That did not work", text=text)
+        return RedirectResponse(self.link(back, **query), 303)
 
     def go(self, path: str, **query: Any) -> Response:
         """To another page."""
         target = self.link(path, **query)
         return Response(headers={"HX-Redirect": target}) if self.partial else RedirectResponse(target, 303)
 
-    def _frame(self, section: str) -> dict[str, Any]:
-        viewer = viewer_of(self.caller)
-        sections = [one for one in SECTIONS if viewer.sees_fleet or one[0] not in OF_THE_FLEET]
-        return {"caller": viewer, "sections": sections, "section": section, **frame(self.request)}
 
-
-def frame(request: Request) -> dict[str, Any]:
+def frame(request: Request, caller: Caller | None, section: str) -> dict[str, Any]:
     """What every page needs, whoever asks."""
     link = linker(request.scope.get("root_path", ""))
-    return {"link": link, "static": lambda name: link(f"/static/{name}", v=mark_of(name))}
+    viewer = viewer_of(caller) if caller else None
+    sections = [one for one in SECTIONS if viewer and (viewer.sees_fleet or one[0] not in OF_THE_FLEET)]
+    return {
+        "link": link,
+        "static": lambda name: link(f"/static/{name}", v=mark_of(name)),
+        "caller": viewer,
+        "sections": sections,
+        "section": section,
+    }
 
 
 def viewer_of(caller: Caller) -> Viewer:
@@ -116,42 +133,3 @@ def viewer_of(caller: Caller) -> Viewer:
         changes=caller.may(Right.CHANGE_TASKS),
         orders=caller.may(Right.CHANGE_FLEET),
     )
-
-
-def visited(page: Callable[[Visit], Response]) -> Callable[[Request], Response]:
-    """The page as an endpoint: strangers are led to the login, and errors are shown as people read them."""
-
-    def endpoint(request: Request) -> Response:
-        try:
-            visit = Visit(request, who(request))
-        except Problem as problem:
-            return _stranger(request, problem)
-        try:
-            return page(visit)
-        except (Problem, HTTPException, TaskQueueError) as error:
-            return _failed(visit, error)
-
-    return endpoint
-
-
-def _stranger(request: Request, problem: Problem) -> Response:
-    link = linker(request.scope.get("root_path", ""))
-    if problem.status != 401:
-        context = {"caller": None, "sections": [], "section": "", **frame(request)}
-        return HTMLResponse(
-            render("error.html", title="That is refused", text=problem.detail, **context), problem.status
-        )
-    if "hx-request" in request.headers:
-        return Response(status_code=401)
-    return RedirectResponse(link("/login", next=request.url.path if request.method == "GET" else None), 303)
-
-
-def _failed(visit: Visit, error: Exception) -> Response:
-    problem = problems.as_problem(error)
-    if visit.request.method == "POST":
-        return visit.done(problem.detail, "/", status=problem.status)
-    if isinstance(error, BrokerUnavailable) and visit.partial:
-        return visit.plain("trouble.html", status=503, text=problem.detail)
-    titles = {403: "That is not for your role", 404: "There is no such task", 503: "The store does not answer"}
-    title = titles.get(problem.status, "That did not work")
-    return visit.plain("error.html", status=problem.status, title=title, text=problem.detail)
