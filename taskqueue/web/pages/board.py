@@ -24,7 +24,7 @@ WATCH = 15.0
 
 
 class Moment(msgspec.Struct, frozen=True, kw_only=True):
-    """All of it. `now` is in microseconds since 1970. `away` are queues whose own store does not answer: name -> what it says."""
+    """All of it. `now` is in microseconds since 1970; `away` says of queues whose own store is away what it says."""
 
     now: int
     stats: Stats
@@ -88,4 +88,6 @@ class Board:
 def _hosts(app: App) -> tuple[list[Host], list[Incarnation]]:
     hosts = fleet.hosts(app)
     told = {host.name for host in hosts}
-    return hosts, [one for one in workers(app) if one.kind == "worker" and ("/" not in one.slot or one.host not in told)]
+    return hosts, [
+        one for one in workers(app) if one.kind == "worker" and ("/" not in one.slot or one.host not in told)
+    ]

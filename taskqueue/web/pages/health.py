@@ -31,7 +31,5 @@ def health(visit: Visit) -> Response:
     findings = doctor.examine(visit.app)
     ill = [one for one in findings if not one.well]
     words = f"{count(len(ill), 'thing')} to look at." if ill else "Nothing needs a hand."
-    found = Health(
-        verdict=words, ill=ill, well=[one for one in findings if one.well], at=local(SystemClock().micros())
-    )
+    found = Health(verdict=words, ill=ill, well=[one for one in findings if one.well], at=local(SystemClock().micros()))
     return visit.show("health.html", section="/health", loading=False, health=found)

@@ -140,6 +140,8 @@ def _touches(slots: Iterable[Slot]) -> str:
 
 def _worker(slot: Slot, alive: bool) -> WorkerRow:  # noqa: FBT001 - a fact of its host
     state = _state(slot) if alive else "unknown"
+    if slot.pool == "keeper" and state in ("idle", "running"):
+        state = "up"  # it works for a moment each second, which says nothing
     again = "" if slot.retry_in is None else f"again in {seconds(slot.retry_in)}"
     note = "; ".join(filter(None, [slot.note, again, *(pause_words(p) for p in slot.paused if p.scope == "slot")]))
     return WorkerRow(

@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 import msgspec
 
 from taskqueue.errors import InvalidSearch
-from taskqueue.operations.facts import gist
+from taskqueue.operations.facts import gist, report_of
 from taskqueue.operations.times import seconds
 from taskqueue.operations.words import count
 from taskqueue.status import Status
@@ -130,5 +130,13 @@ def row_of(entry: Entry, now: int) -> Row:
         created=entry.created_at,
         took=seconds((end - entry.started_at) / 1e6) if entry.started_at and end else "",
         tries=entry.attempts,
-        what=gist(entry)[:GIST],
+        what=_what(entry)[:GIST],
     )
+
+
+def _what(entry: Entry) -> str:
+    """How far it is, or how it ended; of a report without words what it carries, if that is short."""
+    if said := gist(entry):
+        return said
+    report = report_of(entry.report) if entry.status.ended else None
+    return report.data if report is not None and isinstance(report.data, str) else ""

@@ -93,7 +93,7 @@ def _action(visit: Visit) -> Action:
 
 def _begin(visit: Visit, action: Action, ids: Sequence[str], said: Said) -> Response:
     wanted = {"ids": list(ids)} if ids else {"search": conditions_of(said, visit.app.clock)}
-    made = operations.begin(visit.desk, NewOperation(action=action, **wanted))  # type: ignore[arg-type]  # one of two
+    made = operations.begin(visit.desk, NewOperation(action=action, **wanted))
     back = urlencode(said.query(after="", id=""), doseq=True)
     return visit.go(f"/changes/{made.id}", back=back)
 
@@ -107,7 +107,11 @@ def _ask(visit: Visit, action: Action, ids: Sequence[str], said: Said) -> Respon
         "fields": [("action", action), *_repeated(visit)],
     }
     if not ids and tasks.startswith("0 "):
-        words |= {"title": "No task to do that to", "text": "What this search finds has nothing of that kind.", "yes": ""}
+        words |= {
+            "title": "No task to do that to",
+            "text": "What this search finds has nothing of that kind.",
+            "yes": "",
+        }
     return visit.plain("confirm.html" if visit.partial else "confirm_page.html", **words)
 
 

@@ -85,7 +85,9 @@ def _notices(moment: Moment) -> Iterator[Notice]:
     for state in moment.queues.values():
         if unserved(state):
             text = f"{count(state.waiting, 'task')} wait in queue {state.queue} and no worker serves it."
-            yield Notice(level="bad", text=text, advice="Start workers, or scale its pool.", path="/fleet", link="Fleet")
+            yield Notice(
+                level="bad", text=text, advice="Start workers, or scale its pool.", path="/fleet", link="Fleet"
+            )
         if state.pause is not None:
             text = f"Queue {state.queue} is paused by {state.pause.by}."
             yield Notice(level="warn", text=text, path="/fleet", link="Fleet")
@@ -120,8 +122,8 @@ def _tiles(moment: Moment, line: Line) -> list[Tile]:
     return [
         Tile("Waiting", f"{waiting:,}", f"oldest {seconds(oldest)}" if oldest else ""),
         Tile("Running", f"{moment.count(*HELD):,}"),
-        Tile("Done", f"{rate.went:,}", "per minute"),
-        Tile("Failing", f"{rate.failed:,}", "per minute", failing),
+        Tile("Done", f"{rate.went:,}", "per min"),
+        Tile("Failing", f"{rate.failed:,}", "per min", failing),
         Tile("Failed", f"{moment.count(Status.FAILED):,}", "in the log"),
     ]
 

@@ -9,7 +9,6 @@ from taskqueue.operations.times import seconds
 from taskqueue.operations.words import count
 from taskqueue.status import HELD, Status
 from taskqueue.web.pages.board import Board, Moment
-from taskqueue.web.pages.hosts import Tag
 from taskqueue.web.pages.rates import KEPT, Line
 
 #: seconds of waiting from which on the oldest stands out, and from which on it is bad
@@ -62,7 +61,10 @@ def queue_rows(board: Board, moment: Moment) -> list[QueueRow]:
         _row(board, moment, moment.queues[name])
         if name in moment.queues
         else QueueRow(
-            name=name, away=moment.away[name], failed=moment.count(Status.FAILED, queue=name), state=State("away", "bad")
+            name=name,
+            away=moment.away[name],
+            failed=moment.count(Status.FAILED, queue=name),
+            state=State("away", "bad"),
         )
         for name in (*moment.queues, *moment.away)
     ]
@@ -111,7 +113,9 @@ def _spark(line: Line) -> Spark:
 
     def points(values: list[int]) -> str:
         step = WIDTH / (KEPT - 2)
-        return " ".join(f"{at * step:.1f},{HEIGHT - 1 - value / most * (HEIGHT - 2):.1f}" for at, value in values_at(values))
+        return " ".join(
+            f"{at * step:.1f},{HEIGHT - 1 - value / most * (HEIGHT - 2):.1f}" for at, value in values_at(values)
+        )
 
     def values_at(values: list[int]) -> list[tuple[int, int]]:
         return list(enumerate(values[:-1]))  # the last span is not over

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -10,13 +11,16 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup, escape
 
 import taskqueue
 from taskqueue.operations.times import brief, local, offset, rfc3339
 from taskqueue.operations.words import count
+from taskqueue.visible import visible_lines
 
 FOLDER = Path(__file__).parents[1]
 STATIC = FOLDER / "static"
+_TICKED = re.compile(r"`([^`\n]+)`")
 
 
 @cache
@@ -28,10 +32,16 @@ def templates() -> Environment:
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
+        finalize=_shown,
     )
-    made.filters |= {"brief": brief, "local": local, "rfc3339": rfc3339}
+    made.filters |= {"ticks": ticks, "brief": brief, "local": local, "rfc3339": rfc3339}
     made.globals |= {"offset": offset, "version": taskqueue.__version__, "count": count}
     return made
+
+
+def _shown(value: Any) -> Any:
+    """What could reverse or forge a line (control characters, marks of direction) is written out."""
+    return visible_lines(value) if type(value) is str else value
 
 
 def render(name: str, *, block: str | None = None, **context: Any) -> str:
@@ -40,6 +50,11 @@ def render(name: str, *, block: str | None = None, **context: Any) -> str:
     if block is None:
         return template.render(**context)
     return "".join(template.blocks[block](template.new_context(context)))
+
+
+def ticks(text: str) -> Markup:
+    """Escaped text in which what stands in backticks is code."""
+    return Markup(_TICKED.sub(r"<code>\1</code>", str(escape(text))))  # noqa: S704  # escaped just here
 
 
 def linker(root: str) -> Callable[..., str]:

@@ -69,7 +69,9 @@ class Said(msgspec.Struct, frozen=True, kw_only=True):
 
 def conditions_of(said: Said, clock: Clock) -> Conditions:
     """Which tasks are meant, as the API takes it. Raises InvalidSearch, which says what is wrong."""
-    since = moment(said.since, clock) if said.since else clock.micros() - int(READ_BACK * 1e6) if reads_back(said) else None
+    since = (
+        moment(said.since, clock) if said.since else clock.micros() - int(READ_BACK * 1e6) if reads_back(said) else None
+    )
     try:
         return msgspec.convert(
             {

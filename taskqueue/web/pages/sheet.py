@@ -101,8 +101,9 @@ def _progress(entry: Entry) -> Progress | None:
     if entry.status.ended or not (said := progress_of(entry)):
         return None
     done, total = said.get("done"), said.get("total")
-    known = isinstance(done, int | float) and isinstance(total, int | float) and total > 0
-    return Progress(min(100.0, max(0.0, 100 * done / total)) if known else None, progress_text(entry))
+    if not isinstance(done, int | float) or not isinstance(total, int | float) or total <= 0:
+        return Progress(None, progress_text(entry))
+    return Progress(min(100.0, max(0.0, 100 * done / total)), progress_text(entry))
 
 
 def _facts(entry: Entry) -> Iterator[Fact]:

@@ -33,6 +33,7 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
     detail: str = ""
     report: Node | None = None
     log: str = ""
+    log_title: str = "the last lines of its log"
     open: bool = False
 
 
@@ -89,9 +90,12 @@ def _ended_badly(attempt: Attempt) -> Step:
         word="stopping" if attempt.cause in _ORDERED else "failed",
         text=f"attempt {attempt.attempt}: {attempt.cause.value}{after}",
         at=attempt.ended_at,
-        detail=" · ".join(filter(None, [detail, attempt.worker])),
+        detail=" · ".join(
+            filter(None, [detail, "" if attempt.worker and attempt.worker in detail else attempt.worker])
+        ),
         report=report_tree(report) if report else None,
         log="\n\n".join(filter(None, [stacks, getattr(attempt, "log", None) or ""])),
+        log_title="where it was" if stacks else "the last lines of its log",
         open=bool(stacks),
     )
 
@@ -104,8 +108,9 @@ def spans_of(entry: Entry, attempts: Sequence[Attempt], now: int) -> Spans | Non
     first, last = entry.created_at, max(end for _, _, end, _ in pieces)
     scale = LENGTH / max(1, last - first)
     parts = [
-        Part(style, round((begin - first) * scale, 2), round(max((end - begin) * scale, 2.0), 2), text)
-        for style, begin, end, text in pieces
+        Part(style, round((begin - first) * scale, 2), round(max((end - begin) * scale, 5.0), 2), text)
+        # What ran is drawn over what waited: it may be much shorter.
+        for style, begin, end, text in sorted(pieces, key=lambda piece: piece[0] != "wait")
     ]
     return Spans(parts, "; ".join(text for *_, text in pieces))
 

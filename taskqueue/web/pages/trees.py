@@ -58,8 +58,9 @@ def report_tree(report: Report) -> Node:
                 children.append(Node(kind="info", text="There is more, which is not shown here."))
                 break
             children.append(node(child, level + 1))
-        text, _, rest = one.message.partition("\n")
-        block, data = _data(one.data)
+        said, value = (one.data, None) if not one.message and isinstance(one.data, str) else (one.message, one.data)
+        text, _, rest = said.partition("\n")
+        block, data = _data(value)
         blocks = "\n".join(filter(None, [rest, block]))
         return Node(kind=one.kind.value, text=_capped(text), block=_capped(blocks), data=data, children=children)
 

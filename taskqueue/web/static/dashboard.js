@@ -162,6 +162,7 @@ function count() {
   const n = picked();
   $("picked").textContent = pickedAll() ? "All selected" : n ? `${n} selected` : "None selected";
   for (const button of document.querySelectorAll("#bulk-bar button")) button.disabled = !n && !pickedAll();
+  $("bulk-bar").classList.toggle("on", n > 0 || pickedAll());
   const all = $("pick-all");
   all.checked = n > 0 && n === boxes().length;
   all.indeterminate = n > 0 && !all.checked;
@@ -209,7 +210,7 @@ function look_of(place) {
   const grid = { stroke: colour("--line"), width: 1 };
   const whole = (_, values) => values.map((value) => (Number.isInteger(value) ? value.toLocaleString("en") : ""));
   return {
-    width: place.clientWidth, height: place.clientHeight, legend: { show: false }, cursor: { show: false }, padding: [6, 2, 0, 0],
+    width: place.clientWidth, height: place.clientHeight, legend: { show: false }, cursor: { show: false }, padding: [6, 14, 0, 0],
     scales: { y: { range: (_, low, high) => [0, Math.max(high * 1.1, 5)] } },
     axes: [
       { ...axis, grid: { show: false }, size: 22, values: (_, moments) => moments.map((at) => new Date(at * 1000).toTimeString().slice(0, 5)) },
