@@ -35,7 +35,7 @@ async def news(visit: Visit) -> None:
     entry = await visit.desk.threads.run(lambda: visit.desk.entry(visit.path("id")))
     if seen_of(entry) == seen and not entry.status.ended:
         within = WAITS if entry.status is Status.ENQUEUED else RUNS
-        await visit.desk.watching.differs(entry.id, Mark.of(entry), within=within)
+        await visit.desk.watching.changed({entry.id: Mark.of(entry)}, within=within)
 
 
 def task(visit: Visit) -> Response:

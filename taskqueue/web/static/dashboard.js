@@ -47,11 +47,10 @@ function listen() {
     if (page()?.dataset.live === "samples") look();
   };
   source.onopen = () => live(true);
-  source.onmessage = rang;
-  for (const kind of document.body.dataset.kinds?.split(" ") ?? []) source.addEventListener(kind, rang);
+  source.addEventListener("fleet", rang);
   source.onerror = () => {
     live(false);
-    if (source.readyState === EventSource.CLOSED) setTimeout(listen, LATER);
+    if (source.readyState === EventSource.CLOSED) setTimeout(listen, LATER);  // the server refused; else it tries by itself
   };
   addEventListener("pagehide", () => source.close());
 }
@@ -83,7 +82,7 @@ document.addEventListener("htmx:before:swap", (event) => {
   if (response?.status === 401) location.reload();
   if (!response || response.status < 400) return;
   event.preventDefault();
-  if (sourceElement === page() && response.status >= 500) trouble(null, event.detail.ctx.text);
+  if (sourceElement === page() && response.status >= 500 && !page().dataset.trouble) trouble(null, event.detail.ctx.text);
 });
 document.addEventListener("htmx:after:swap", (event) => {
   const { response, sourceElement } = event.detail.ctx;
