@@ -68,6 +68,7 @@ def test_the_whole_fleet_is_paused_and_goes_on(dashboard: Dashboard):
     sure(page, "Pause")
     expect(page.locator("#toast")).to_have_text("Queue other is paused.")
     expect(row(page, "other")).to_contain_text("paused by local (web)")
+    dashboard.supervisor.eventually(lambda _: dashboard.supervisor.pool("other").paused, what="a paused pool")
     handle = dashboard.enqueue(tasks.add, 1, 2, queue="other")
     follower = dashboard.open(f"/tasks/{handle.id}")
     expect(follower.locator("#page")).to_contain_text("Queue 'other' is paused by local (web)")
@@ -112,9 +113,19 @@ def test_a_pool_is_restarted(dashboard: Dashboard):
 
 def test_what_the_supervisor_refuses_is_told(dashboard: Dashboard):
     page = dashboard.open("/fleet")
-    page.get_by_label("Workers of default").fill("1000")
-    page.get_by_label("Workers of default").press("Enter")
+    said = {"host": "first", "command": "scale", "target": "keeper", "workers": "2"}
+    assert page.request.post("/fleet/orders", form=said, headers={"Origin": dashboard.url}).ok
     expect(page.locator("#orders")).to_contain_text("refused")
+    assert len(dashboard.supervisor.pool("keeper").slots) == 1
+
+
+def test_very_many_workers_are_asked_about_first(dashboard: Dashboard):
+    page = dashboard.open("/fleet")
+    page.get_by_label("Workers of default").fill("900")
+    page.get_by_label("Workers of default").press("Enter")
+    expect(page.locator("#ask")).to_contain_text("898 more processes on that host")
+    page.locator("#ask").get_by_role("button", name="Leave it").click()
+    expect(page.locator("#ask")).to_be_hidden()
     assert len(dashboard.supervisor.pool().slots) == 2
 
 

@@ -31,7 +31,7 @@ FLAGS = (
 #: of a phone, and of a screen
 PHONE, SCREEN = (390, 844), (1280, 900)
 #: a loaded machine is no failure
-expect.set_options(timeout=15_000)
+expect.set_options(timeout=10_000)
 
 
 class Dashboard:
@@ -51,7 +51,7 @@ class Dashboard:
         made = self.browser.new_context(
             base_url=self.url, viewport={"width": width, "height": height}, reduced_motion="reduce", **context
         )
-        made.set_default_timeout(15_000)
+        made.set_default_timeout(10_000)
         page = made.new_page()
         page.on("console", lambda said: said.type == "error" and self.oddities.append(said.text))
         page.on("pageerror", lambda error: self.oddities.append(f"{error}"))
@@ -121,7 +121,23 @@ def running_dashboard(folder: Path) -> Iterator[Dashboard]:
             yield Dashboard(site, supervisor, url, browser)
             browser.close()
     finally:
-        site.finish()
+        finish(site)
+
+
+def finish(site: Site) -> None:
+    """As `Site.finish`, but for the tracebacks of tasks that are meant to fail."""
+    try:
+        for supervisor in site.supervisors:
+            supervisor.end()
+            eventually(lambda left=supervisor: not list(left.session()), what="an empty session")
+            broken = [line for line in supervisor.output.splitlines() if " ERROR " in line and "taskqueue.web" in line]
+            assert broken == []
+        site.registers_are_empty()
+    finally:
+        for supervisor in site.supervisors:
+            supervisor.clear_away()
+            supervisor.show()
+        site.close()
 
 
 def answers(url: str) -> bool:

@@ -14,6 +14,9 @@ from taskqueue.snapshot import Pause, Pool, Slot, Snapshot
 from taskqueue.web.pages.board import Moment
 
 
+_ATTENDS = {"keeper": "gives back what the dead held", "web": "serves these pages"}
+
+
 class Tag(msgspec.Struct, frozen=True):
     """A few words that stand out."""
 
@@ -41,7 +44,8 @@ class PoolView(msgspec.Struct, frozen=True, kw_only=True):
     """A pool and what can be said to it. `touches` says how many tasks an order would have to do with."""
 
     name: str
-    kind: str
+    #: it runs tasks, rather than attending to those who do
+    works: bool
     up: int
     wanted: int
     level: str
@@ -89,7 +93,7 @@ def _host(index: int, host: Host) -> HostView:
         paused=bool(snapshot.paused),
         tags=[*_silent(host), *_host_tags(snapshot)],
         summary=f"{count(busy, 'task')} running · up {seconds(snapshot.uptime)} · {snapshot.version}",
-        workers=[_worker(slot, host.alive) for slot in snapshot.slots],
+        workers=[_worker(slot, pool, host.alive) for pool in snapshot.pools for slot in pool.slots],
         pools=[_pool(pool) for pool in snapshot.pools],
         silence="Its supervisor has no pools.",
         touches=_touches(snapshot.slots),
@@ -103,7 +107,7 @@ def _silent(host: Host) -> list[Tag]:
 
 
 def _host_tags(snapshot: Snapshot) -> Iterator[Tag]:
-    pools = [pool for pool in snapshot.pools if pool.kind != "keeper"]
+    pools = [pool for pool in snapshot.pools if pool.works]
     up, wanted = sum(pool.up for pool in pools), sum(pool.wanted for pool in pools)
     if snapshot.state != "running":
         yield Tag(snapshot.state, "warn")
@@ -118,15 +122,13 @@ def _pool(pool: Pool) -> PoolView:
         tags.append(Tag(f"{pool.wanted} by hand, {pool.configured} in the file", "warn"))
     return PoolView(
         name=pool.name,
-        kind=pool.kind,
+        works=pool.works,
         up=pool.up,
         wanted=pool.wanted,
         level="good" if pool.up >= pool.wanted else "bad",
         paused=any(pause.scope == "pool" for pause in pool.paused),
         tags=tags,
-        about={"pool": f"serves {', '.join(pool.queues)}", "keeper": "gives back what the dead held"}.get(
-            pool.kind, ""
-        ),
+        about=f"serves {', '.join(pool.queues)}" if pool.kind == "pool" else _ATTENDS.get(pool.kind, ""),
         touches=_touches(pool.slots),
     )
 
@@ -138,14 +140,14 @@ def _touches(slots: Iterable[Slot]) -> str:
     return f"{count(len(slots), 'worker')}; {count(running, 'task')} {verb} there now."
 
 
-def _worker(slot: Slot, alive: bool) -> WorkerRow:  # noqa: FBT001 - a fact of its host
+def _worker(slot: Slot, pool: Pool, alive: bool) -> WorkerRow:  # noqa: FBT001 - a fact of its host
     state = _state(slot) if alive else "unknown"
-    if slot.pool == "keeper" and state in ("idle", "running"):
+    if not pool.works and state in ("idle", "running"):
         state = "up"  # it works for a moment each second, which says nothing
     again = "" if slot.retry_in is None else f"again in {seconds(slot.retry_in)}"
     note = "; ".join(filter(None, [slot.note, again, *(pause_words(p) for p in slot.paused if p.scope == "slot")]))
     return WorkerRow(
-        name=slot.label if slot.pool != "keeper" else "keeper",
+        name=slot.label if pool.works else pool.name,
         state=state,
         task=slot.task_name,
         task_id=slot.task_id,

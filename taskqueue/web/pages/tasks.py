@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 from starlette.responses import Response
 
-from taskqueue.errors import UnknownEntry
+from taskqueue.errors import BrokerUnavailable, UnknownEntry
 from taskqueue.ids import is_id
 from taskqueue.status import Status
 from taskqueue.web.pages.listing import listing_of
@@ -35,8 +35,6 @@ class Form(msgspec.Struct, frozen=True, kw_only=True):
 def tasks(visit: Visit) -> Response:
     """The list; whoever gives a whole id is led to its task."""
     said = Said.of(visit.request.query_params)
-    if is_id(said.id) and _is_there(visit, said.id):
-        return visit.go(f"/tasks/{said.id}")
     form = Form(
         said=said,
         statuses=[Chip(one.label, one.label.replace("_", " "), one.label in said.status) for one in Status],
@@ -47,7 +45,13 @@ def tasks(visit: Visit) -> Response:
     )
     # A page further on, or a text that is searched for, stands still while it is read.
     live = "" if said.after or said.text else "samples"
-    shown = visit.show("tasks.html", section="/tasks", live=live, form=form, listing=listing_of(visit, said))
+    try:
+        if is_id(said.id) and _is_there(visit, said.id):
+            return visit.go(f"/tasks/{said.id}")
+        listing = listing_of(visit, said)
+    except BrokerUnavailable as error:
+        return visit.away("tasks.html", "/tasks", error, form=form)
+    shown = visit.show("tasks.html", section="/tasks", live=live, form=form, listing=listing)
     if visit.partial:
         shown.headers["HX-Push-Url" if visit.from_form else "HX-Replace-Url"] = form.here
     return shown

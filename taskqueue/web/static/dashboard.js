@@ -119,14 +119,14 @@ function say(text) {
 // -- Asking first ----------------------------------------------------------------------------------------------------
 
 document.addEventListener("submit", (event) => {
-  const form = event.target;
-  if (!form.dataset.ask || form.dataset.sure) return;
+  const form = event.target, words = form.dataset.ask ?? manyMore(form);
+  if (!words || form.dataset.sure) return;
   event.preventDefault();
   event.stopImmediatePropagation();
   $("ask-title").textContent = form.dataset.askTitle;
-  $("ask-text").textContent = form.dataset.ask;
+  $("ask-text").textContent = words;
   $("ask-yes").textContent = form.dataset.askYes;
-  const dialog = $("ask"), id = form.id;
+  const dialog = $("ask");
   dialog.returnValue = "";
   dialog.onclose = () => {
     if (dialog.returnValue !== "yes") return;
@@ -136,6 +136,12 @@ document.addEventListener("submit", (event) => {
   };
   dialog.showModal();
 }, true);
+
+function manyMore(form) {
+  const now = Number(form.dataset.now ?? NaN), wanted = Number(form.elements.workers?.value);
+  if (!(wanted > 2 * now + 8)) return null;
+  return `${wanted - now} more processes on that host, each with connections of its own to the store. There are ${now} now.`;
+}
 
 document.addEventListener("click", (event) => {
   const button = event.target.closest("button");
