@@ -75,6 +75,7 @@ def test_a_keyboard_is_enough(dashboard: Dashboard):
     expect(page.locator("#confirm")).to_be_hidden()
     expect(page.get_by_role("button", name="Retry")).to_be_focused()
     page.keyboard.press("Enter")
+    expect(page.get_by_role("button", name="Leave it")).to_be_focused()
     page.keyboard.press("Tab")
     page.keyboard.press("Enter")
     expect(page.locator("#page")).to_contain_text("enqueued once more")
