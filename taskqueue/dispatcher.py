@@ -164,12 +164,17 @@ class QueueDispatcher(Enqueuer):
 
     def retry(self, task_id: str) -> Handle[Any]:
         """Enqueue an ended task once more: same parameters, owner and parent, under a new id linked to the old one."""
-        old = self.task_log.get(task_id)
-        if not old.status.ended:
-            raise InvalidTransition(f"task {task_id} is {old.status.label}; only an ended task can be repeated")
-        again = file_again(old, self.queue(old.queue), self.clock)
-        self._put([again])
-        return Handle(again.entry.id, self.task_log)
+        return self.retry_many([task_id])[0]
+
+    def retry_many(self, task_ids: Iterable[str]) -> list[Handle[Any]]:
+        """The same for several, in their order; all of these or none, as `enqueue_many`."""
+        old = [self.task_log.get(task_id) for task_id in task_ids]
+        for one in old:
+            if not one.status.ended:
+                raise InvalidTransition(f"task {one.id} is {one.status.label}; only an ended task can be repeated")
+        again = [file_again(one, self.queue(one.queue), self.clock) for one in old]
+        self._put(again)
+        return [Handle(filed.entry.id, self.task_log) for filed in again]
 
     def spawn(self, parent: Parent, tasks: Sequence[AbstractTask], keys: Sequence[str | None]) -> list[Handle[Any]]:
         """Enqueue children of a running task, under its fence; a child that exists already is left as it is (R11)."""
