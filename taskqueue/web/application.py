@@ -27,8 +27,9 @@ def create(app: App) -> Starlette:
     made = Starlette(
         routes=[Route("/healthz", _alive), *dispatch.paths(TABLE, hub), *pages.routes(hub)],
         middleware=[Middleware(Guard, web=app.settings.web)],
-        exception_handlers=dict.fromkeys((Problem, TaskQueueError, HTTPException, Exception), problems.answer),
+        exception_handlers=dict.fromkeys((Problem, TaskQueueError, HTTPException, Exception), problems.handle),
     )
+    made.router.redirect_slashes = False
     made.state.hub = hub
     return made
 

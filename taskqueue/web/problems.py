@@ -26,6 +26,8 @@ from taskqueue.errors import (
     SchemaMismatch,
     TaskQueueError,
     UnknownEntry,
+    UnknownHost,
+    UnknownOrder,
     UnknownQueue,
     UnknownTask,
 )
@@ -37,6 +39,8 @@ RETRY_AFTER = 2
 STATUS: dict[type[TaskQueueError], int] = {
     UnknownEntry: 404,
     UnknownQueue: 404,
+    UnknownHost: 404,
+    UnknownOrder: 404,
     UnknownTask: 422,
     InvalidArguments: 422,
     InvalidSearch: 422,
@@ -70,8 +74,13 @@ class Details(msgspec.Struct, frozen=True, rename={"kind": "type"}):
     kind: str = "about:blank"
 
 
-def answer(_request: Request, error: Exception) -> Response:
-    """What an exception looks like to whoever asked."""
+async def handle(_request: Request, error: Exception) -> Response:
+    """What an exception looks like to whoever asked. Asynchronous, or each would take a thread."""
+    return answer(error)
+
+
+def answer(error: Exception) -> Response:
+    """The response that an exception is."""
     problem = as_problem(error)
     details = Details(HTTPStatus(problem.status).phrase, problem.status, problem.detail)
     return Response(msgspec.json.encode(details), problem.status, headers=dict(problem.headers), media_type=MEDIA_TYPE)
