@@ -167,4 +167,4 @@ def test_a_store_that_is_away_is_told_of_and_the_pages_come_back(dashboard: Dash
     expect(fresh[3].locator("#fleet-queues")).to_be_visible()
     assert not was_reloaded(open_already)
     dashboard.oddities.clear()  # the browser speaks of every 503
-    eventually(lambda: dashboard.supervisor.is_settled(), what="a settled supervisor")
+    eventually(dashboard.supervisor.is_settled, what="a settled supervisor")

@@ -13,7 +13,6 @@ from taskqueue.operations.words import count
 from taskqueue.snapshot import Pause, Pool, Slot, Snapshot
 from taskqueue.web.pages.board import Moment
 
-
 _ATTENDS = {"keeper": "gives back what the dead held", "web": "serves these pages"}
 
 
