@@ -16,7 +16,7 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 from tests.support.eventually import eventually
 from tests.support.own_servers import Unreachable
 from tests.support.servers import new_database, skip_or_fail
-from tests.support.supervision import RunningSupervisor, Site
+from tests.support.supervision import MODULES, RunningSupervisor, Site
 
 QUEUES = "[queues.default]\nworkers = 2\n[queues.other]\nworkers = 1\n[queues.nobody]\nworkers = 0"
 FLAGS = (
@@ -97,7 +97,9 @@ def free_port() -> int:
 
 
 @contextmanager
-def running_dashboard(folder: Path) -> Iterator[Dashboard]:
+def running_dashboard(
+    folder: Path, *, queues: str = QUEUES, modules: str = MODULES, host: str = "first"
+) -> Iterator[Dashboard]:
     """All of it."""
     program = which("chromium") or which("chromium-browser") or which("google-chrome")
     if program is None:
@@ -110,8 +112,9 @@ def running_dashboard(folder: Path) -> Iterator[Dashboard]:
     site = Site(
         folder,
         stores=f'url = "{database}"',
-        queues=QUEUES,
-        supervisor=f'host = "first"\n[web]\nbind = "127.0.0.1:{port}"',
+        queues=queues,
+        modules=modules,
+        supervisor=f'host = "{host}"\n[web]\nbind = "127.0.0.1:{port}"',
     )
     try:
         supervisor, url = site.start(), f"http://127.0.0.1:{port}"

@@ -109,7 +109,7 @@ def _odd(state: QueueState) -> State | None:
 
 
 def _spark(line: Line) -> Spark:
-    most = max(1, *(max(flow.came, flow.went) for flow in line.spans))
+    most = max(1, *(max(flow.came, flow.went) for flow in line.spans[:-1]))
 
     def points(values: list[int]) -> str:
         step = WIDTH / (KEPT - 2)
