@@ -27,8 +27,8 @@ def query_of(request: Request, kind: type[T]) -> T:
             raw[name] = given
         elif len(given) > 1:
             raise Problem(422, f"query {name[:100]}: given {len(given)} times; it takes one value")
-        elif given:
-            raw[name] = given[0]
+        elif given or name not in hints:
+            raw[name] = given[0] if given else ""
     return fitting(raw, kind, place="query", strict=False)
 
 

@@ -166,6 +166,8 @@ def test_tasks_are_looked_for(web):
         ("limit=1&limit=2", "query limit: given 2 times; it takes one value"),
         ("status=faild", "query status[0]: invalid enum value 'faild'"),
         ("lable=x", "query: nothing here is called 'lable', did you mean 'label'?"),
+        ("lable=", "query: nothing here is called 'lable', did you mean 'label'?"),
+        ("=", "query: nothing here is called ''"),
         ("since=yesterday", "query since: invalid RFC3339 encoded datetime"),
         ("since=2026-01-01T00:00:00", "query since: expected `datetime` with a timezone component"),
         ("sort=colour", "query sort: invalid enum value 'colour'"),
