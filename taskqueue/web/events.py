@@ -11,9 +11,8 @@ A browser connects anew by itself when the stream ends, as it does when the serv
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
-from functools import partial
 from typing import Annotated, Any
 
 import msgspec
@@ -25,8 +24,8 @@ from taskqueue.tasklog.entry import MAX_PAGE, Filter, Op
 from taskqueue.web.answering import encoded
 from taskqueue.web.desk import Desk
 from taskqueue.web.tokens import Right
-from taskqueue.web.values import TaskLine, line_of
-from taskqueue.web.watching import Mark, Marks
+from taskqueue.web.values import line_of
+from taskqueue.web.watching import Changes, Mark, Marks
 
 #: seconds of silence after which there is a beat
 BEAT = 15.0
@@ -43,20 +42,21 @@ class Listening(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 async def listen(desk: Desk, query: Listening) -> StreamingResponse:
     """A stream of events (text/event-stream): the fleet each second, or the tasks that are named, as they change."""
     if query.task:
-        await desk.threads.run(lambda: _all_there(desk, query.task))
-        events = _tasks(desk, query.task)
+        events = _tasks(desk, await desk.threads.run(lambda: _entries(desk, query.task)))
     else:
         desk.caller.must(Right.READ_FLEET)
         events = _fleet(desk)
     return StreamingResponse(_with_beats(events), media_type="text/event-stream", headers={"X-Accel-Buffering": "no"})
 
 
-def _all_there(desk: Desk, ids: Sequence[str]) -> None:
-    """Raise UnknownEntry if one of them is not there for this caller."""
-    found = _look(desk, ids)
+def _entries(desk: Desk, ids: Sequence[str]) -> Changes:
+    """These entries. Raises UnknownEntry if one of them is not there for this caller."""
+    page = desk.log.search(Filter("id", Op.IN, list(ids)), limit=MAX_PAGE)
+    found: Changes = {entry.id: entry for entry in page.entries}
     for task_id in ids:
         if task_id not in found:
             raise UnknownEntry(f"the task log has no entry {task_id[:100]!r}")
+    return found
 
 
 def event(name: str, value: Any) -> bytes:
@@ -69,35 +69,27 @@ async def _fleet(desk: Desk) -> AsyncIterator[bytes]:
         yield event("fleet", sample)
 
 
-async def _tasks(desk: Desk, ids: Sequence[str]) -> AsyncIterator[bytes]:
+async def _tasks(desk: Desk, entries: Changes) -> AsyncIterator[bytes]:
     """Each task now and whenever it is another; until none of them is left, or the server leaves."""
     marks: dict[str, Mark] = {}
-    changed = set(ids)
-    while changed and not desk.watching.closed:
-        found = await desk.threads.run(partial(_look, desk, changed))
-        for task_id in sorted(changed):
-            if task_id in found:
-                marks[task_id], line = found[task_id]
-                yield event("task", line)
+    while entries:
+        for task_id, entry in entries.items():
+            if entry is not None:
+                marks[task_id] = Mark.of(entry)
+                yield event("task", line_of(entry))
             else:
                 marks.pop(task_id, None)
                 yield event("gone", {"id": task_id})
-        changed = await _changed(desk, marks)
+        entries = await _changed(desk, marks)
 
 
-async def _changed(desk: Desk, marks: Marks) -> set[str]:
+async def _changed(desk: Desk, marks: Marks) -> Changes:
     """Those that have changed, whenever that is. Empty: nothing is left to wait for."""
     while marks and not desk.watching.closed:
         with suppress(TaskQueueError):  # the store is away: whoever listens goes on listening (P15)
             if changed := await desk.watching.changed(marks, within=60):
                 return changed
-    return set()
-
-
-def _look(desk: Desk, ids: Iterable[str]) -> dict[str, tuple[Mark, TaskLine]]:
-    """What is there of these, for this caller."""
-    page = desk.log.search(Filter("id", Op.IN, list(ids)), limit=MAX_PAGE)
-    return {entry.id: (Mark.of(entry), line_of(entry)) for entry in page.entries}
+    return {}
 
 
 async def _with_beats(events: AsyncIterator[bytes]) -> AsyncIterator[bytes]:

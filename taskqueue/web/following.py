@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from functools import partial
+
+from msgspec.structs import replace
 
 from taskqueue.tasklog.entry import Entry
 from taskqueue.web.answering import tag_of
@@ -19,17 +20,16 @@ async def follow(desk: Desk, task_id: str, *, within: float) -> Task:
     """
     loop = asyncio.get_running_loop()
     until = loop.time() + within
-    while True:
-        entry, task = await desk.threads.run(partial(_look, desk, task_id))
-        if _is_news(desk, entry, task):
-            return task
-        if not await desk.watching.changed({task_id: Mark.of(entry)}, within=until - loop.time()):
-            return task
-
-
-def _look(desk: Desk, task_id: str) -> tuple[Entry, Task]:
-    entry = desk.entry(task_id)
-    return entry, task_of(desk.app, entry)
+    entry = await desk.threads.run(lambda: desk.entry(task_id))
+    payload = entry.payload  # which the poller does not read, since it never changes
+    while not _is_news(desk, entry, task := task_of(desk.app, entry)):
+        changed = await desk.watching.changed({task_id: Mark.of(entry)}, within=until - loop.time())
+        if not changed:
+            break
+        if (now := changed[task_id]) is None:
+            now = await desk.threads.run(lambda: desk.entry(task_id))
+        entry = replace(now, payload=payload)
+    return task
 
 
 def _is_news(desk: Desk, entry: Entry, task: Task) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import socket
 from collections.abc import Iterator
 
@@ -28,6 +29,8 @@ log = logging.getLogger(__name__)
 
 #: seconds for which a child waits for its predecessor's address, and for which requests may go on after a stop
 PATIENCE, GRACE = 8.0, 1
+#: whoever looks on stands back behind whoever works (nice(1))
+NICE = 5
 #: a child says that it lives so often, and is taken for hung after so many seconds without a word
 BEAT, HUNG = 1.0, 5.0
 
@@ -42,6 +45,8 @@ def serve(app: App, *, place: Place | None = None) -> int:
     orders.install()
     try:
         beat(place, app)
+        if place is not None:
+            os.nice(NICE)
         listener = listen(app.settings.web.bind or binding.DEFAULT, patience=PATIENCE if place else 0.0)
         try:
             _serve(app, listener, orders, place)

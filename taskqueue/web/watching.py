@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -36,20 +37,25 @@ class Mark(NamedTuple):
 
 
 Marks = Mapping[str, Mark]
-#: asks for the marks of these; who is gone has none
-Look = Callable[[Sequence[str]], dict[str, Mark]]
+#: those that have changed, as they are now (without payload); None: gone
+Changes = dict[str, Entry | None]
+#: asks for those that are not as all of these marks say; it may name others, too
+Look = Callable[[Mapping[str, Collection[Mark]]], Changes]
 
 
 def looks(task_log: TaskLog) -> Look:
-    """Marks as this log knows them: one question for all statuses, and one more for the progress of what runs."""
+    """As this log knows them: one question for all statuses, and one more for what runs or is another."""
 
-    def look(ids: Sequence[str]) -> dict[str, Mark]:
-        found = {i: Mark(status) for i, status in task_log.broker.statuses(ids).items()}
-        running = [i for i, mark in found.items() if mark.status is Status.RUNNING]
-        for batch in _batches(running):
+    def look(known: Mapping[str, Collection[Mark]]) -> Changes:
+        now = task_log.broker.statuses(list(known))
+        suspects = [
+            i for i in known if now.get(i) is Status.RUNNING or any(m.status is not now.get(i) for m in known[i])
+        ]
+        found: dict[str, Entry] = {}
+        for batch in _batches(suspects):
             page = task_log.search(Filter("id", Op.IN, batch), limit=MAX_PAGE)
-            found |= {entry.id: Mark.of(entry) for entry in page.entries}
-        return found
+            found |= {entry.id: entry for entry in page.entries}
+        return {i: found.get(i) for i in suspects}
 
     return look
 
@@ -57,7 +63,7 @@ def looks(task_log: TaskLog) -> Look:
 class Watching:
     """The poller. `look` asks the store and may block: `run` has it done in a thread."""
 
-    def __init__(self, look: Look, run: Callable[[Callable[[], dict[str, Mark]]], Awaitable[dict[str, Mark]]]) -> None:
+    def __init__(self, look: Look, run: Callable[[Callable[[], Changes]], Awaitable[Changes]]) -> None:
         self._look = look
         self._run = run
         self._waits: set[_Wait] = set()
@@ -65,13 +71,13 @@ class Watching:
         self._away: TaskQueueError | None = None
         self.closed = False
 
-    async def changed(self, marks: Marks, *, within: float) -> set[str]:
+    async def changed(self, marks: Marks, *, within: float) -> Changes:
         """Wait until a task is no more as its mark says; those that are not. None after so many seconds, or if closed.
 
         Raises what keeps the store from saying so, such as BrokerUnavailable, at the end of the time.
         """
         if self.closed or within <= 0 or not marks:
-            return set()
+            return {}
         ours = _Wait(marks, asyncio.get_running_loop().create_future())
         self._waits.add(ours)
         self._poll()
@@ -80,7 +86,7 @@ class Watching:
         except TimeoutError:
             if self._away is not None:
                 raise self._away from None
-            return set()
+            return {}
         finally:
             self._waits.discard(ours)
 
@@ -88,7 +94,7 @@ class Watching:
         """Nobody waits any longer: the server leaves."""
         self.closed = True
         for wait in self._waits:
-            wait.tell(set())
+            wait.tell({})
 
     def _poll(self) -> None:
         if self._poller is None or self._poller.done():
@@ -102,20 +108,23 @@ class Watching:
         finally:
             # Should it break, nobody is left to wait for nothing.
             for wait in self._waits:
-                wait.tell(set())
+                wait.tell({})
 
     async def _tick(self, waits: Sequence[_Wait]) -> None:
         if waits and (found := await self._ask(waits)) is not None:
             for wait in waits:
-                if changed := {i for i, mark in wait.marks.items() if found.get(i) != mark}:
-                    wait.tell(changed)
+                wait.look_at(found)
 
-    async def _ask(self, waits: Iterable[_Wait]) -> Marks | None:
-        """What the store says of theirs; None if it is away. One line when it goes and one when it is back (P15)."""
-        ids, found = list({i for wait in waits for i in wait.marks}), dict[str, Mark]()
+    async def _ask(self, waits: Iterable[_Wait]) -> Changes | None:
+        """What has changed of theirs; None if the store is away. One line when it goes, one when it is back (P15)."""
+        known: dict[str, set[Mark]] = defaultdict(set)
+        for wait in waits:
+            for task_id, mark in wait.marks.items():
+                known[task_id].add(mark)
+        found: Changes = {}
         try:
-            for batch in _batches(ids):
-                found |= await self._run(partial(self._look, batch))
+            for batch in _batches(list(known)):
+                found |= await self._run(partial(self._look, {i: known[i] for i in batch}))
         except TaskQueueError as error:
             if self._away is None:
                 log.warning("the store is away: %s", error)
@@ -130,11 +139,17 @@ class Watching:
 class _Wait:
     """Somebody who waits for a change of these."""
 
-    def __init__(self, marks: Marks, found: asyncio.Future[set[str]]) -> None:
+    def __init__(self, marks: Marks, found: asyncio.Future[Changes]) -> None:
         self.marks = marks
         self.found = found
 
-    def tell(self, changed: set[str]) -> None:
+    def look_at(self, now: Changes) -> None:
+        """Tell, if one of these is not as its mark says."""
+        ours = {i: now[i] for i in self.marks.keys() & now.keys()}
+        if changed := {i: entry for i, entry in ours.items() if entry is None or Mark.of(entry) != self.marks[i]}:
+            self.tell(changed)
+
+    def tell(self, changed: Changes) -> None:
         if not self.found.done():
             self.found.set_result(changed)
 

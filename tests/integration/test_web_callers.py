@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import subprocess
+import sys
 
 import pytest
 from starlette.applications import Starlette
@@ -355,3 +357,10 @@ def test_what_lacks_the_extra_is_told_how_to_get_it(sh, monkeypatch):
     assert ran.line == (
         "the web server needs no_such_module: pip install 'taskqueue-supervisor[web]' brings what it needs"
     )
+
+
+def test_nothing_of_it_is_imported_by_whoever_does_not_serve():
+    code = "import sys, taskqueue, supervisor.master, taskqueue.cli.program, taskqueue.opened; print(*sys.modules)"
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert "supervisor.work" in told
+    assert not {"starlette", "uvicorn", "anyio", "jinja2", "prometheus_client", "taskqueue.web"} & {*told}

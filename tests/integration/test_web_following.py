@@ -12,6 +12,7 @@ import pytest
 
 from taskqueue.errors import BrokerUnavailable
 from taskqueue.status import Status
+from taskqueue.tasklog.entry import Entry
 from taskqueue.web import watching
 from taskqueue.web.watching import Mark, Watching
 from tests.support import errands
@@ -212,15 +213,20 @@ class Store:
     """Answers as it is told, and counts how often it was asked."""
 
     def __init__(self) -> None:
-        self.marks: dict[str, Mark] = {}
+        self.entries: dict[str, Entry] = {}
         self.asked = 0
         self.away = False
 
-    def look(self, ids):
+    def has(self, **statuses):
+        self.entries = {
+            i: Entry(id=i, name="x", queue="q", status=s, created_at=0, progress=p) for i, (s, p) in statuses.items()
+        }
+
+    def look(self, known):
         self.asked += 1
         if self.away:
             raise BrokerUnavailable("the store does not answer")
-        return {i: self.marks[i] for i in ids if i in self.marks}
+        return {i: self.entries.get(i) for i in known}
 
 
 @pytest.fixture
@@ -240,43 +246,43 @@ WAITING, RUNNING = Mark(Status.ENQUEUED), Mark(Status.RUNNING, b"1")
 
 
 def test_what_changed_before_one_began_to_wait_is_told_at_the_first_look(store):
-    store.marks["a"] = RUNNING
-    assert asyncio.run(poller(store).changed({"a": WAITING}, within=20)) == {"a"}
+    store.has(a=RUNNING)
+    assert asyncio.run(poller(store).changed({"a": WAITING}, within=20)) == store.entries
 
 
 def test_what_is_gone_has_changed(store):
-    assert asyncio.run(poller(store).changed({"a": WAITING}, within=20)) == {"a"}
+    assert asyncio.run(poller(store).changed({"a": WAITING}, within=20)) == {"a": None}
 
 
 def test_only_what_changed_is_told(store):
-    store.marks = {"a": WAITING, "b": Mark(Status.RUNNING, b"2"), "c": RUNNING}
+    store.has(a=WAITING, b=Mark(Status.RUNNING, b"2"), c=RUNNING)
 
     async def story():
         return await poller(store).changed({"a": WAITING, "b": RUNNING, "c": RUNNING}, within=20)
 
-    assert asyncio.run(story()) == {"b"}
+    assert asyncio.run(story()) == {"b": store.entries["b"]}
 
 
 def test_nobody_is_asked_while_nobody_waits(store):
-    store.marks["a"] = WAITING
+    store.has(a=WAITING)
 
     async def story():
         ours = poller(store)
-        assert await ours.changed({"a": WAITING}, within=0.05) == set()
+        assert await ours.changed({"a": WAITING}, within=0.05) == {}
         await until(ours._poller.done)
         before = store.asked
-        assert await ours.changed({}, within=20) == set()
-        assert await ours.changed({"a": WAITING}, within=0) == set()
+        assert await ours.changed({}, within=20) == {}
+        assert await ours.changed({"a": WAITING}, within=0) == {}
         assert store.asked == before
         # And again for the next one.
-        store.marks["a"] = RUNNING
-        assert await ours.changed({"a": WAITING}, within=20) == {"a"}
+        store.has(a=RUNNING)
+        assert await ours.changed({"a": WAITING}, within=20) == store.entries
 
     asyncio.run(story())
 
 
 def test_who_gave_up_is_not_asked_for(store):
-    store.marks["a"] = WAITING
+    store.has(a=WAITING)
 
     async def story():
         ours = poller(store)
@@ -292,7 +298,7 @@ def test_who_gave_up_is_not_asked_for(store):
 
 def test_a_store_that_is_away_is_weathered(store, caplog):
     """P15: one line when it goes, one when it is back; who has waited as long as they said is told."""
-    store.marks["a"] = WAITING
+    store.has(a=WAITING)
     store.away = True
 
     async def story():
@@ -303,8 +309,8 @@ def test_a_store_that_is_away_is_weathered(store, caplog):
         await until(lambda: store.asked > 20)
         store.away = False
         await until(lambda: "the store is back" in caplog.text)
-        store.marks["a"] = RUNNING
-        assert await waiting == {"a"}
+        store.has(a=RUNNING)
+        assert await waiting == store.entries
 
     asyncio.run(story())
     assert [record.getMessage().partition(":")[0] for record in caplog.records if "store" in record.getMessage()] == [
@@ -325,4 +331,4 @@ def test_what_breaks_leaves_nobody_waiting(store):
         assert isinstance(ours._poller.exception(), KeyError)
         return found
 
-    assert asyncio.run(story()) == set()
+    assert asyncio.run(story()) == {}
