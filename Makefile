@@ -13,7 +13,7 @@ USABLE := $(BIN)/python -c '' 2>/dev/null && [ -x $(BIN)/pip ] \
 .PHONY: help demo test soak lint bench build clean anew
 
 help: ## show this
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-6s  %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s  %s\n", $$1, $$2 }' Makefile
 
 demo: $(STAMP) ## run the demonstration: a folder's files as tasks under a supervisor, one worker killed on the way
 	@$(BIN)/taskqueue demo $(if $(FOLDER),"$(FOLDER)")
@@ -34,6 +34,9 @@ lint: $(STAMP) ## check format, style, types, floors and known holes
 
 bench: $(STAMP) ## measure how fast it is, beside raw SQL and other task queues (ARGS="--quick", ARGS="--help")
 	@$(BIN)/python -m tests.bench $(ARGS)
+
+pictures: $(STAMP) ## take the README's pictures of the dashboard anew (needs chromium)
+	@$(BIN)/python -m tests.support.pictures
 
 build: $(STAMP) ## build the wheel and the source archive into dist/
 	@$(BIN)/python -m build --no-isolation

@@ -11,7 +11,7 @@ from starlette.routing import Route
 
 from taskqueue.app import App
 from taskqueue.errors import TaskQueueError
-from taskqueue.web import dispatch, problems
+from taskqueue.web import dispatch, pages, problems
 from taskqueue.web.guard import Guard
 from taskqueue.web.hub import Hub
 from taskqueue.web.problems import Problem
@@ -25,7 +25,7 @@ def create(app: App) -> Starlette:
     """
     hub = Hub(app)
     made = Starlette(
-        routes=[Route("/healthz", _alive), *dispatch.paths(TABLE, hub)],
+        routes=[Route("/healthz", _alive), *dispatch.paths(TABLE, hub), *pages.routes(hub)],
         middleware=[Middleware(Guard, web=app.settings.web)],
         exception_handlers=dict.fromkeys((Problem, TaskQueueError, HTTPException, Exception), problems.handle),
     )

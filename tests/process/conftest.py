@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.dashboard import Dashboard, running_dashboard
 from tests.support.own_servers import OwnServer, Unreachable
 from tests.support.project import Project
 from tests.support.servers import skip_or_fail
@@ -68,3 +69,16 @@ def own() -> Iterator[Callable[[type[OwnServer]], OwnServer]]:
             return server
 
         yield start
+
+
+@pytest.fixture(scope="session")
+def shared_dashboard(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dashboard]:
+    with running_dashboard(tmp_path_factory.mktemp("dashboard")) as dashboard:
+        yield dashboard
+
+
+@pytest.fixture
+def dashboard(shared_dashboard: Dashboard) -> Iterator[Dashboard]:
+    """One for all tests of this process; what they enqueue stays. No page may complain."""
+    yield shared_dashboard
+    shared_dashboard.close_pages()

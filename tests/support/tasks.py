@@ -69,6 +69,13 @@ def progressing(ledger: str, file: str) -> None:
 
 
 @task
+def says_progress(message: str) -> Report:
+    context.progress(1, 2, message)
+    pause(0.5)
+    return Report.warning(message, {message: message}).with_children(Report.info(message))
+
+
+@task
 def stubborn(ledger: str) -> None:
     """Does not yield to anything that is raised into it."""
     trace(ledger, "start")
