@@ -146,6 +146,8 @@ class Tables:
             sa.Column("started_at", TIME),
             sa.Column("ended_at", TIME, nullable=False),
             sa.Column("report", BYTES),
+            #: what it logged last, as lines
+            sa.Column("log", sa.Text),
         )
         self.tally = self._table(
             "tally",

@@ -48,8 +48,10 @@ def _encoded(report: Report) -> bytes:
 
 def ended(work: Work, report: Report, encoded: bytes, *, at: int, started: int) -> Outcome:
     """The task ran to its end and answered; a report that contains an error means FAILED."""
-    status = Status.FAILED if report.failed else Status.COMPLETED
-    return _outcome(work, status, at=at, started=started, report=encoded)
+    if not report.failed:
+        return _outcome(work, Status.COMPLETED, at=at, started=started, report=encoded)
+    attempt = _attempt(work, Cause.ERROR, report.message, at=at, started=started)
+    return _outcome(work, Status.FAILED, at=at, started=started, report=encoded, attempt=attempt)
 
 
 def failed(work: Work, report: Report, *, at: int, started: int | None = None, cause: Cause | None = None) -> Outcome:
@@ -151,6 +153,7 @@ def _attempt(
         started_at=started,
         ended_at=at,
         report=report,
+        log=work.lines.text if work.lines is not None else None,
     )
 
 

@@ -11,12 +11,12 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
 from taskqueue.errors import BrokerUnavailable, Deposed
-from taskqueue.queue import Turn
+from taskqueue.queue import Finished, Turn
 from taskqueue.tasklog.entry import Outcome
 from taskqueue.worker import outcomes
 from taskqueue.worker.crew import Crew
 from taskqueue.worker.guard import Guard
-from taskqueue.worker.inbox import Inbox, Work, finished_of
+from taskqueue.worker.inbox import Inbox, Work
 from taskqueue.worker.leases import FLUSH, PATIENCE, Leases
 from taskqueue.worker.leaving import Leaving
 from taskqueue.worker.station import Station
@@ -149,7 +149,7 @@ class Turns:
     def _ask(self, station: Station, pairs: Pairs, *, limit: int) -> Turn:
         queue = station.queue
         try:
-            return queue.turn(finished_of(pairs), limit=limit, lease=queue.limits.lease, worker=self._crew.slot)
+            return queue.turn(_finished_of(pairs), limit=limit, lease=queue.limits.lease, worker=self._crew.slot)
         except (BrokerUnavailable, Deposed):
             raise
         except Exception:
@@ -163,7 +163,7 @@ class Turns:
         instead = outcomes.unstorable(work, outcome, at=self._clock.micros())
         for one in (outcome, instead):
             try:
-                turn = queue.turn(finished_of([(work, one)]), limit=0, lease=queue.limits.lease, worker=work.worker)
+                turn = queue.turn(_finished_of([(work, one)]), limit=0, lease=queue.limits.lease, worker=work.worker)
             except (BrokerUnavailable, Deposed):
                 raise
             except Exception:
@@ -212,3 +212,7 @@ class Turns:
             self._crew.selector.took(station.queue.name, len(works[:keep]))
         else:
             self._leaving.scanned(self._inbox)
+
+
+def _finished_of(pairs: Iterable[tuple[Work, Outcome]]) -> list[Finished]:
+    return [Finished(work.held.delivery, outcome) for work, outcome in pairs]
