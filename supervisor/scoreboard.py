@@ -3,6 +3,7 @@
     rows       one a process: its scorecard, written by the worker; and what is wanted of it, written by the master
     deaths     what the master knows of a dead worker, until the keeper has given back what it held (R16)
     pauses     the queues that are paused for the whole fleet, written by the keeper, read by every worker (P6)
+    blocks     what processes have counted (`supervisor.blocks`)
 
 The kernel keeps the bytes whatever kills one of them. Each part has one writer at a time. Of what was cut short, a row
 shows that it was, and the rest has nothing: a number that is written last says what there is.
@@ -17,6 +18,8 @@ from contextlib import suppress
 
 import msgspec
 
+from supervisor.blocks import Blocks
+from taskqueue.worker.block import Block
 from taskqueue.worker.deaths import Death
 from taskqueue.worker.scorecard import SIZE, Card, Scorecard, State
 
@@ -37,6 +40,7 @@ class Scoreboard:
         self._graves_at = rows * ROW
         self._notice_at = self._graves_at + GRAVES * GRAVE
         self.memory = mmap.mmap(-1, self._notice_at + NOTICE)
+        self.blocks = Blocks(rows)
         self._free = list(range(rows - 1, -1, -1))
         self.deaths = DeathRecords(self.memory, self._graves_at)
         self.pauses = Notice(self.memory, self._notice_at)
@@ -45,20 +49,24 @@ class Scoreboard:
         """A row for a process that is about to be forked; None if all are taken."""
         if not self._free:
             return None
-        row = Row(self.memory, self._free.pop())
+        # The row that was given back last: so there are no more blocks than there were processes at once.
+        number = self._free.pop()
+        row = Row(self.memory, number, block=self.blocks.take(number))
         row.begin(slot, paused_by_signal=paused_by_signal)
         return row
 
     def give_back(self, row: Row) -> None:
         """Its process is no more."""
+        row.block.away = False
         self._free.append(row.number)
 
 
 class Row:
     """One process' row."""
 
-    def __init__(self, memory: mmap.mmap, number: int) -> None:
+    def __init__(self, memory: mmap.mmap, number: int, *, block: Block) -> None:
         self.number = number
+        self.block = block
         self._memory = memory
         self._wanted_at = number * ROW + SIZE
         self.scorecard = Scorecard(memory, offset=number * ROW)

@@ -92,7 +92,10 @@ class Turns:
         return by_station
 
     def _after_outcomes(self, station: Station, pairs: Pairs, accepted: set[str]) -> None:
+        counters = self._crew.counters
         for work, outcome in pairs:
+            if counters is not None:
+                counters.count(work, outcome, accepted=outcome.id in accepted)
             if outcome.id not in accepted:
                 log.warning(
                     "a result came too late: the task is no longer this worker's", extra={"task_id": outcome.id}
@@ -156,9 +159,14 @@ class Turns:
             if not pairs:
                 raise
             log.exception("a turn was refused; its outcomes are stored one by one", extra={"queue": queue.name})
-        return Turn(held=[], accepted=set().union(*[self._store_one(station, *pair) for pair in pairs]), short=False)
+        accepted: set[str] = set()
+        for n, (work, outcome) in enumerate(pairs):
+            stored, ids = self._store_one(station, work, outcome)
+            pairs[n] = work, stored
+            accepted |= ids
+        return Turn(held=[], accepted=accepted, short=False)
 
-    def _store_one(self, station: Station, work: Work, outcome: Outcome) -> set[str]:
+    def _store_one(self, station: Station, work: Work, outcome: Outcome) -> tuple[Outcome, set[str]]:
         queue = station.queue
         instead = outcomes.unstorable(work, outcome, at=self._clock.micros())
         for one in (outcome, instead):
@@ -169,8 +177,8 @@ class Turns:
             except Exception:
                 log.exception("the store refuses an outcome", extra={"task_id": work.id, "queue": queue.name})
             else:
-                return turn.accepted
-        return set()  # Its lease ends, and with it the run.
+                return one, turn.accepted
+        return instead, set()  # Its lease ends, and with it the run.
 
     def _still_empty(self, station: Station) -> bool:
         """Look before taking a lock that writers need; only where the last scan found nothing."""
