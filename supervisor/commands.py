@@ -11,9 +11,9 @@ from supervisor.fleet import Fleet, Pool
 from supervisor.request import Peer, Refused, Request
 from supervisor.scoreboard import ROWS
 from supervisor.slot import Paused, Slot
-from supervisor.snapshot import Snapshot
 from supervisor.wants import Wants
 from taskqueue.errors import ConfigurationError
+from taskqueue.snapshot import Snapshot
 
 Answer = dict[str, Any]
 

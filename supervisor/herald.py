@@ -9,8 +9,8 @@ from contextlib import contextmanager, suppress
 from supervisor import metrics
 from supervisor.fleet import Fleet
 from supervisor.notify import Notifier
-from supervisor.snapshot import Snapshot
 from supervisor.wants import Wants
+from taskqueue.snapshot import Snapshot
 
 log = logging.getLogger(__name__)
 

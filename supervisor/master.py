@@ -33,7 +33,6 @@ from supervisor.preload import preload
 from supervisor.reaper import reap
 from supervisor.scoreboard import Scoreboard
 from supervisor.signals import Signals
-from supervisor.snapshot import Snapshot
 from supervisor.spawn import Spawner
 from supervisor.streams import have_streams
 from supervisor.undertaker import Undertaker
@@ -43,6 +42,7 @@ from supervisor.wants import Wants
 from taskqueue import __version__, logs
 from taskqueue.clock import Clock, SystemClock
 from taskqueue.settings import Settings, find, load
+from taskqueue.snapshot import Snapshot
 
 log = logging.getLogger(__name__)
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple, get_args
 
-from supervisor.snapshot import Pool, Slot, SlotState, Snapshot
+from taskqueue.snapshot import Pool, Slot, SlotState, Snapshot
 
 PREFIX = "taskqueue_supervisor_"
 #: readable by the collector, which runs as another user

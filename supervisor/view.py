@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import cast
 
-from supervisor import snapshot
 from supervisor.child import Child
 from supervisor.fleet import Fleet, Pool
 from supervisor.slot import Paused, Slot
-from supervisor.snapshot import Activity, SlotState
+from taskqueue import snapshot
+from taskqueue.snapshot import Activity, SlotState
 from taskqueue.worker.scorecard import Card, State
 
 _ACTIVITIES: dict[State, Activity] = {

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Container, Iterator, Sequence
 from typing import NamedTuple, assert_never
 
-from supervisor.snapshot import Pause, Pool, Slot, Snapshot
 from taskqueue.cli.terminal import Styled
-from taskqueue.cli.times import ago, seconds
-from taskqueue.cli.words import count
+from taskqueue.operations.times import ago, seconds
+from taskqueue.operations.words import count
+from taskqueue.snapshot import Pause, Pool, Slot, Snapshot
 
 #: for people, and for what reads a pipe
 COLUMNS = ("Worker", "State", "Pid", "Age", "Task", "Id", "For", "Done", "Restarts", "Memory")

@@ -12,7 +12,7 @@ from taskqueue.cli.check import Check, check
 from taskqueue.cli.command import Command
 from taskqueue.cli.failures import say
 from taskqueue.cli.session import Session
-from taskqueue.cli.words import count
+from taskqueue.operations.words import count
 
 if TYPE_CHECKING:
     from taskqueue.app import App

@@ -10,9 +10,9 @@ from rich.live import Live
 from rich.text import Text
 
 from supervisor.cli import board, layout
-from supervisor.snapshot import Snapshot
 from taskqueue.cli.terminal import Styled
-from taskqueue.cli.words import count
+from taskqueue.operations.words import count
+from taskqueue.snapshot import Snapshot
 from taskqueue.visible import visible
 
 

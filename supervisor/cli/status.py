@@ -12,12 +12,12 @@ import msgspec
 
 from supervisor.cli import board
 from supervisor.cli.asking import Master, Unanswered, talks
-from supervisor.snapshot import Snapshot
 from taskqueue.cli import terminal
 from taskqueue.cli.command import Command
 from taskqueue.cli.session import Session
-from taskqueue.cli.times import rfc3339
 from taskqueue.errors import EXIT_FAILED
+from taskqueue.operations.times import rfc3339
+from taskqueue.snapshot import Snapshot
 from taskqueue.visible import storable, visible_json
 
 #: how often --watch looks, in seconds

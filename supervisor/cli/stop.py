@@ -17,8 +17,8 @@ from taskqueue.cli import terminal
 from taskqueue.cli.command import Command
 from taskqueue.cli.parameters import Duration
 from taskqueue.cli.session import Session
-from taskqueue.cli.times import seconds
-from taskqueue.cli.words import count
+from taskqueue.operations.times import seconds
+from taskqueue.operations.words import count
 from taskqueue.visible import visible
 
 #: how often a person is told what is waited for, in seconds

@@ -1,20 +1,16 @@
-"""A task's name and arguments as they are typed, and the task that they make."""
+"""A task's name and arguments as they are typed."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import click
 import msgspec
 
 from taskqueue import codec
 from taskqueue.errors import InvalidArguments
-
-if TYPE_CHECKING:
-    from taskqueue.app import App
-    from taskqueue.task import AbstractTask
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -31,16 +27,6 @@ def task_arguments(function: F) -> F:
 def parameters(pairs: Sequence[str], text: str | None) -> dict[str, Any]:
     """All that was typed, by name, not converted yet. Raises InvalidArguments."""
     return _object(text) | codec.from_json_arguments(None, pairs)
-
-
-def make_task(app: App, name: str, typed: dict[str, Any]) -> AbstractTask:
-    """The task of that name with these arguments, converted by its annotations.
-
-    Raises UnknownTask, InvalidArguments, and ConfigurationError if the application cannot be imported.
-    """
-    app.import_modules()
-    definition = app.registry.get(name)
-    return definition.create(codec.convert_arguments(definition, typed))
 
 
 def _object(text: str | None) -> dict[str, Any]:

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from taskqueue.cli import terminal
-from taskqueue.cli.arguments import make_task, parameters, task_arguments
+from taskqueue.cli.arguments import parameters, task_arguments
 from taskqueue.cli.command import Command
 from taskqueue.cli.parameters import Duration, Zoned, with_optional_value
 from taskqueue.cli.session import Session
 from taskqueue.errors import EXIT_FAILED, TaskQueueError
 from taskqueue.message import HIGHEST, LOWEST
+from taskqueue.operations.tasks import enqueue_registered
 from taskqueue.status import Status
 
 if TYPE_CHECKING:
@@ -103,10 +104,9 @@ def command(
 
 
 def _enqueue(app: App, name: str, typed: dict[str, Any], said: dict[str, Any], *, by_name: bool) -> Handle[Any]:
-    enqueuer = app.dispatcher.options(**said)
     if by_name:
-        return enqueuer.enqueue_by_name(name, **typed)
-    return enqueuer.enqueue(make_task(app, name, typed))
+        return app.dispatcher.options(**said).enqueue_by_name(name, **typed)
+    return enqueue_registered(app, name, typed, said)
 
 
 def _wait(handle: Handle[Any], seconds: float) -> int:

@@ -11,14 +11,14 @@ import click
 from taskqueue.app import App
 from taskqueue.cli import terminal
 from taskqueue.cli.command import Command
-from taskqueue.cli.doctor import sqs
 from taskqueue.cli.parameters import Duration
 from taskqueue.cli.session import Session
-from taskqueue.cli.stores import Store, stores
-from taskqueue.cli.words import count
 from taskqueue.database import upgrade
 from taskqueue.database.engine import Database, StoreBusy
 from taskqueue.errors import EXIT_FAILED, BrokerUnavailable, did_you_mean
+from taskqueue.operations.doctor import sqs
+from taskqueue.operations.stores import Store, stores
+from taskqueue.operations.words import count
 
 #: seconds that an init waits for a lock: producers that wait behind it wait for enqueue_timeout (5 s) themselves
 LOCK_TIMEOUT = 2.0

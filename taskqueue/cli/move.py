@@ -14,8 +14,8 @@ from taskqueue.cli import terminal
 from taskqueue.cli.command import Command
 from taskqueue.cli.failures import say
 from taskqueue.cli.session import Session
-from taskqueue.cli.words import count
 from taskqueue.errors import EXIT_FAILED, BrokerUnavailable, ConfigurationError
+from taskqueue.operations.words import count
 
 if TYPE_CHECKING:
     from taskqueue.database.engine import Database

@@ -2,42 +2,21 @@
 
 from __future__ import annotations
 
-import getpass
-import socket
 from typing import Any
 
 import click
 import msgspec
 
-from taskqueue.app import App
 from taskqueue.cli import terminal
 from taskqueue.cli.command import Command, Group
-from taskqueue.cli.session import Session
-from taskqueue.cli.stores import pause_of, workers_of
+from taskqueue.cli.session import Session, me
 from taskqueue.cli.terminal import Cell, Styled
-from taskqueue.cli.times import local, rfc3339, seconds
-from taskqueue.database import pauses
-from taskqueue.database.engine import Database
-from taskqueue.database.pauses import Pause
-from taskqueue.errors import ConfigurationError
-from taskqueue.queue import Queue
-from taskqueue.status import Status
+from taskqueue.operations import queues
+from taskqueue.operations.queues import QueueState
+from taskqueue.operations.stores import pause_of
+from taskqueue.operations.times import local, rfc3339, seconds
 
 COLUMNS = ("Queue", "Waiting", "Delayed", "Leased", "Oldest", "Workers", "Paused", "Store")
-
-
-class State(msgspec.Struct, frozen=True, kw_only=True):
-    """One queue. `oldest` is how long its oldest due task has waited, in seconds."""
-
-    queue: str
-    waiting: int
-    delayed: int
-    leased: int
-    approximate: bool
-    oldest: float | None
-    workers: int | None
-    pause: Pause | None
-    store: str
 
 
 class QueuesGroup(Group):
@@ -68,7 +47,7 @@ def command(context: click.Context, *, as_json: bool) -> None:
     if context.invoked_subcommand is not None:
         return
     app = context.find_object(Session).app  # type: ignore[union-attr]  # every context has one
-    states = [state_of(app, queue) for queue in app.queues.values()]
+    states = queues.states(app)
     if as_json:
         terminal.json([_plain(state) for state in states])
     else:
@@ -85,12 +64,11 @@ def pause(session: Session, name: str) -> None:
 
     Tasks that run go on to their end; what was leased and not started goes back. It holds until it is taken back.
     """
-    database = _pausable(session.app, name)
-    by = f"{getpass.getuser()}@{socket.gethostname()}"
-    if pauses.pause(database, name, by=by):
+    app = session.app
+    if queues.pause(app, name, by=me()):
         terminal.line(f"{name} is paused")
     else:
-        found = pauses.paused(database).get(name)
+        found = pause_of(app, app.dispatcher.queue(name))
         since = f" since {local(found.at)} by {found.by}" if found else ""
         terminal.line(f"{name} was paused already{since}")
 
@@ -100,45 +78,13 @@ def pause(session: Session, name: str) -> None:
 @click.pass_obj
 def resume(session: Session, name: str) -> None:
     """Let workers start tasks of queue NAME again. Pauses of workers, pools and hosts are others, and stay."""
-    if pauses.resume(_pausable(session.app, name), name):
+    if queues.resume(session.app, name):
         terminal.line(f"{name} goes on")
     else:
         terminal.line(f"{name} was not paused")
 
 
-def state_of(app: App, queue: Queue) -> State:
-    """The queue as it stands now."""
-    depth = queue.broker.depth()
-    workers = workers_of(app, queue)
-    return State(
-        queue=queue.name,
-        waiting=depth.waiting,
-        delayed=depth.delayed,
-        leased=depth.leased,
-        approximate=depth.approximate,
-        oldest=oldest_waiting(app, queue) if depth.waiting else None,
-        workers=None if workers is None else len(workers),
-        pause=pause_of(app, queue),
-        store=app.settings.brokers[app.settings.queues[queue.name].broker].name,
-    )
-
-
-def oldest_waiting(app: App, queue: Queue) -> float | None:
-    """How long the oldest task that is due has waited, in seconds; None if none waits among the first 50."""
-    now = app.clock.micros()
-    page = app.task_log.search(queue=queue.name, status=Status.ENQUEUED, descending=False)
-    since = [entry.due_at or entry.created_at for entry in page.entries]
-    return max(((now - at) / 1e6 for at in since if at <= now), default=None)
-
-
-def _pausable(app: App, name: str) -> Database:
-    database = app.database_of(app.dispatcher.queue(name))
-    if database is None:
-        raise ConfigurationError(f"queue {name!r} is in memory: its tasks run where they are enqueued, at once")
-    return database
-
-
-def _row(state: State) -> list[Cell]:
+def _row(state: QueueState) -> list[Cell]:
     about = "~" if state.approximate else ""
     counts = [
         f"{about}{n:,}" if terminal.at_terminal() else str(n) for n in (state.waiting, state.delayed, state.leased)
@@ -156,7 +102,7 @@ def _row(state: State) -> list[Cell]:
     ]
 
 
-def _plain(state: State) -> dict[str, Any]:
+def _plain(state: QueueState) -> dict[str, Any]:
     paused = {"at": rfc3339(state.pause.at), "by": state.pause.by} if state.pause else None
     facts = {name: value for name, value in msgspec.structs.asdict(state).items() if name not in ("pause", "oldest")}
     return facts | {"oldest_seconds": state.oldest, "paused": paused}

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING
 import click
 
 from taskqueue.cli import terminal
-from taskqueue.cli.arguments import make_task, parameters, task_arguments
+from taskqueue.cli.arguments import parameters, task_arguments
 from taskqueue.cli.command import Command
 from taskqueue.cli.failures import EXIT_INTERRUPTED
 from taskqueue.cli.session import Session
 from taskqueue.errors import EXIT_FAILED
+from taskqueue.operations.tasks import make_task
 from taskqueue.report import Report
 
 if TYPE_CHECKING:

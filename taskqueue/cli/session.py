@@ -13,6 +13,14 @@ LEVELS = ("debug", "info", "warning", "error")
 DEBUG = "TASKQUEUE_DEBUG"
 
 
+def me() -> str:
+    """Who gives this command: `ann@host`."""
+    import getpass
+    import socket
+
+    return f"{getpass.getuser()}@{socket.gethostname()}"
+
+
 class Session:
     """One run of the program."""
 

@@ -4,33 +4,23 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from typing import Any
 
-import msgspec
 from rich.console import Group, RenderableType
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
 from taskqueue.cli import reports
-from taskqueue.cli.facts import STYLES, progress_text, report_of
-from taskqueue.cli.times import ago, between, local
+from taskqueue.cli.colours import STYLES
+from taskqueue.operations.facts import progress_text, report_of
+from taskqueue.operations.sheet import Sheet
+from taskqueue.operations.times import ago, between, local
 from taskqueue.status import Status
 from taskqueue.tasklog.entry import Attempt, Entry
 from taskqueue.visible import visible, visible_lines
 
 #: children that are named; the others are counted
 MOST = 20
-
-
-class Sheet(msgspec.Struct, frozen=True, kw_only=True):
-    """What is known of a task. `parameters` are masked already."""
-
-    entry: Entry
-    parameters: dict[str, Any]
-    attempts: Sequence[Attempt] = ()
-    parent: Entry | None = None
-    children: Sequence[Entry] = ()
 
 
 def draw(sheet: Sheet) -> RenderableType:

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from taskqueue.cli.doctor import mysql, postgresql
 from taskqueue.clock import SystemClock
 from taskqueue.ids import new_id
+from taskqueue.operations.doctor import mysql, postgresql
 from tests.support import sqs
 from tests.support.servers import in_folder, new_database
 from tests.support.servers_to_break import own_postgresql

@@ -20,8 +20,8 @@ from msgspec.structs import replace
 from supervisor.client import Unreachable, talk
 from supervisor.control import Control
 from supervisor.request import Peer, Refused, Request
-from supervisor.snapshot import Pause, Pool, Slot, Snapshot
 from taskqueue.errors import did_you_mean
+from taskqueue.snapshot import Pause, Pool, Slot, Snapshot
 from tests.support import planted
 from tests.support.eventually import eventually
 from tests.support.programs import ROOT

@@ -20,11 +20,11 @@ import msgspec
 import psutil
 
 from supervisor.pidfile import Pidfile
-from supervisor.snapshot import Pool, Slot, Snapshot
 from taskqueue.app import App
 from taskqueue.database import incarnations
 from taskqueue.database.sidefile import write_lock_holders
 from taskqueue.settings import load
+from taskqueue.snapshot import Pool, Slot, Snapshot
 from tests.support.eventually import eventually
 from tests.support.project import REPOSITORY, STORES, Project
 

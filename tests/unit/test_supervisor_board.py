@@ -8,7 +8,7 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from supervisor.cli import board, layout, screen
-from supervisor.snapshot import Pause, Snapshot
+from taskqueue.snapshot import Pause, Snapshot
 from tests.support.pretender import made_up, pool, slot
 
 ANN = Pause(scope="pool", by="ann (uid 1000)")

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from supervisor import metrics
-from supervisor.snapshot import Pause
+from taskqueue.snapshot import Pause
 from tests.support.pretender import STARTED, made_up, pool, slot
 
 LABEL = r'[a-z]+="(?:[^"\\\n]|\\["\\n])*"'

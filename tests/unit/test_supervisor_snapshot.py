@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from supervisor.cli.asking import Unanswered
 from supervisor.cli.status import snapshot_of
-from supervisor.snapshot import Pause, Snapshot
+from taskqueue.snapshot import Pause, Snapshot
 from tests.support.pretender import made_up, pool, slot
 
 

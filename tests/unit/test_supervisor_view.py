@@ -7,9 +7,9 @@ import pytest
 from supervisor.fleet import Fleet
 from supervisor.ladder import Rung
 from supervisor.slot import Paused
-from supervisor.snapshot import Pause
 from supervisor.view import View
 from supervisor.wishes import Wish
+from taskqueue.snapshot import Pause
 from taskqueue.worker.scorecard import State
 from tests.support.children import Nursery
 

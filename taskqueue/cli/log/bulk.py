@@ -11,7 +11,7 @@ import msgspec
 from taskqueue.cli import terminal
 from taskqueue.cli.find import find
 from taskqueue.cli.log.filters import filters, in_words, looked_for, statuses_of
-from taskqueue.cli.words import count
+from taskqueue.operations.words import count
 from taskqueue.status import Status
 from taskqueue.tasklog.entry import Search
 from taskqueue.tasklog.reading import TaskLog

@@ -7,13 +7,14 @@ from typing import Any
 import click
 
 from taskqueue.cli import terminal
+from taskqueue.cli.colours import status_cell
 from taskqueue.cli.command import Command
-from taskqueue.cli.facts import entry_json, gist, status_cell
 from taskqueue.cli.log.filters import filters, looked_for
 from taskqueue.cli.session import Session
 from taskqueue.cli.terminal import Cell
-from taskqueue.cli.times import between, brief, local, offset
 from taskqueue.clock import SystemClock
+from taskqueue.operations.facts import entry_json, gist
+from taskqueue.operations.times import between, brief, local, offset
 from taskqueue.status import Status
 from taskqueue.tasklog.entry import MAX_PAGE, SORTS, Entry, Page
 

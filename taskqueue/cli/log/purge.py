@@ -10,7 +10,7 @@ from taskqueue.cli import terminal
 from taskqueue.cli.command import Command
 from taskqueue.cli.parameters import Duration, StatusName
 from taskqueue.cli.session import Session
-from taskqueue.cli.times import seconds
+from taskqueue.operations.times import seconds
 from taskqueue.status import ENDED, Status
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import click
 
 from taskqueue.cli import terminal
+from taskqueue.cli.colours import STYLES
 from taskqueue.cli.command import Command
-from taskqueue.cli.facts import STYLES
 from taskqueue.cli.session import Session
 from taskqueue.cli.terminal import Cell, Styled
 from taskqueue.status import Status

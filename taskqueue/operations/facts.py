@@ -7,23 +7,11 @@ from typing import Any
 import msgspec
 
 from taskqueue import codec
-from taskqueue.cli.terminal import Styled
-from taskqueue.cli.times import rfc3339
 from taskqueue.errors import MessageInvalid
+from taskqueue.operations.times import rfc3339
 from taskqueue.report import Report
-from taskqueue.status import Status
 from taskqueue.tasklog.entry import Attempt, Entry
 
-STYLES = {
-    Status.ENQUEUED: "",
-    Status.DEQUEUED: "cyan",
-    Status.RUNNING: "bold cyan",
-    Status.CHILD_RUNNING: "cyan",
-    Status.COMPLETED: "green",
-    Status.FAILED: "bold red",
-    Status.CANCELLED: "yellow",
-    Status.ARCHIVED: "dim",
-}
 _TIMES = ("created_at", "due_at", "started_at", "finished_at", "relayed_at", "unknown_since", "ended_at")
 _LARGE = ("payload", "report", "progress")
 
@@ -39,11 +27,6 @@ def entry_json(entry: Entry) -> dict[str, Any]:
 def attempt_json(attempt: Attempt) -> dict[str, Any]:
     """An attempt, likewise."""
     return _plain(attempt) | {"report": report_of(attempt.report)}
-
-
-def status_cell(status: Status) -> Styled:
-    """A status in its colour."""
-    return Styled(status.label, STYLES[status])
 
 
 def report_of(encoded: bytes | None) -> Report | None:

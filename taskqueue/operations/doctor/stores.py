@@ -7,15 +7,15 @@ from collections.abc import Iterator, Sequence
 import sqlalchemy as sa
 
 from taskqueue.app import App
-from taskqueue.cli.doctor import mysql, postgresql, sqlite
-from taskqueue.cli.doctor.finding import Finding, examine, ill, well
-from taskqueue.cli.times import seconds
-from taskqueue.cli.words import count
 from taskqueue.database import incarnations, tally, upgrade
 from taskqueue.database.engine import Database
 from taskqueue.database.mysql import MysqlDialect
 from taskqueue.database.postgresql import PostgresqlDialect
 from taskqueue.database.sqlite import SqliteDialect
+from taskqueue.operations.doctor import mysql, postgresql, sqlite
+from taskqueue.operations.doctor.finding import Finding, examined, ill, well
+from taskqueue.operations.times import seconds
+from taskqueue.operations.words import count
 from taskqueue.queue import Queue
 from taskqueue.status import Status
 
@@ -35,7 +35,7 @@ def examine_database(app: App, found: Database, away: set[Database]) -> Iterator
     """The server or file, then what is in it. What does not answer is put among `away`, and left at that."""
     reached: list[None] = []
     for examination in (lambda: _server(app, found, reached), lambda: _contents(found, away)):
-        yield from examine(found.name, examination)
+        yield from examined(found.name, examination)
         if not reached:
             away.add(found)
             return

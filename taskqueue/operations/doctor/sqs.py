@@ -11,10 +11,10 @@ from taskqueue.app import App
 from taskqueue.brokers.sqs_address import MAX_RECEIVES, RETENTION
 from taskqueue.brokers.sqs_calls import Calls, QueueMissing
 from taskqueue.brokers.sqs_messages import queue_name
-from taskqueue.cli.doctor.finding import Finding, ill, well
-from taskqueue.cli.times import seconds
-from taskqueue.cli.words import count
 from taskqueue.errors import BrokerUnavailable, ConfigurationError
+from taskqueue.operations.doctor.finding import Finding, ill, well
+from taskqueue.operations.times import seconds
+from taskqueue.operations.words import count
 from taskqueue.settings.model import BrokerSettings
 
 #: what can be tried without doing anything, as no such message is held: the call, and what else an entry of it says

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
 
-from taskqueue.cli.doctor.finding import Finding, ill, well
-from taskqueue.cli.times import seconds
+from taskqueue.operations.doctor.finding import Finding, ill, well
+from taskqueue.operations.times import seconds
 
 #: seconds after which an open transaction is told of
 LONG = 600.0

@@ -7,10 +7,10 @@ from typing import assert_never
 
 import msgspec
 
-from taskqueue.cli.facts import progress_text, report_of
-from taskqueue.cli.times import between, local, seconds
-from taskqueue.cli.words import count
 from taskqueue.database.pauses import Pause
+from taskqueue.operations.facts import progress_text, report_of
+from taskqueue.operations.times import between, local, seconds
+from taskqueue.operations.words import count
 from taskqueue.status import Status
 from taskqueue.tasklog.entry import Entry
 

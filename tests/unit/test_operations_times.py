@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from taskqueue.cli import times
+from taskqueue.operations import times
 from taskqueue.clock import to_micros
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from taskqueue.app import App
-from taskqueue.cli.doctor.finding import Finding, ill, well
-from taskqueue.cli.queues import State, state_of
-from taskqueue.cli.stuck import stuck
-from taskqueue.cli.times import local, seconds
-from taskqueue.cli.words import count
+from taskqueue.operations import stuck
+from taskqueue.operations.doctor.finding import Finding, ill, well
+from taskqueue.operations.queues import QueueState, state_of
+from taskqueue.operations.times import local, seconds
+from taskqueue.operations.words import count
 from taskqueue.queue import Queue
 
 
@@ -39,7 +39,7 @@ def queue(app: App, found: Queue) -> Iterator[Finding]:
 
 def stuck_tasks(app: App) -> Iterator[Finding]:
     """Tasks that nobody would ever work on."""
-    found = list(stuck(app, limit=100))
+    found = list(stuck.find(app, limit=100))
     if found:
         task_id, _, _, _, why = found[0]
         many = "100 or more" if len(found) >= 100 else f"{len(found)}"
@@ -48,7 +48,7 @@ def stuck_tasks(app: App) -> Iterator[Finding]:
         yield well("stuck tasks", "none")
 
 
-def _paused(name: str, state: State) -> Finding:
+def _paused(name: str, state: QueueState) -> Finding:
     assert state.pause is not None
     since = f"paused since {local(state.pause.at)} by {state.pause.by or 'somebody'}"
     if not state.waiting:
@@ -60,7 +60,7 @@ def _paused(name: str, state: State) -> Finding:
     )
 
 
-def _served(name: str, state: State, waits: str) -> Finding:
+def _served(name: str, state: QueueState, waits: str) -> Finding:
     if state.workers == 0 and state.waiting:
         return ill(name, f"no worker serves it; {waits}", f"start one: `taskqueue worker {state.queue}`")
     served = "" if state.workers is None else f", served by {count(state.workers, 'worker')}"

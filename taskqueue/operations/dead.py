@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, NamedTuple, cast
 
 import msgspec
 
+from taskqueue.app import App
+from taskqueue.message import Delivery
 from taskqueue.status import HELD, Status
 from taskqueue.tasklog.entry import Entry
 
 if TYPE_CHECKING:
-    from taskqueue.app import App
     from taskqueue.brokers.base import Burying, DeadLetters
-    from taskqueue.message import Delivery
 
 BATCH = 100
 ALIVE = "its message is in the dead letter queue {}"

@@ -7,8 +7,8 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from taskqueue.cli.doctor.finding import Finding, ill, well
 from taskqueue.database.engine import Database
+from taskqueue.operations.doctor.finding import Finding, ill, well
 
 #: file systems whose locks other hosts do not keep, or that have no shared memory
 NETWORK = frozenset({"nfs", "nfs4", "cifs", "smbfs", "smb2", "smb3", "9p", "drvfs", "vboxsf", "afs", "ceph", "lustre"})

@@ -7,8 +7,8 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from taskqueue.cli.doctor.finding import Finding, ill, well
-from taskqueue.cli.times import seconds
+from taskqueue.operations.doctor.finding import Finding, ill, well
+from taskqueue.operations.times import seconds
 
 #: seconds after which what keeps dead rows from being removed is told of
 LONG = 600.0

@@ -32,7 +32,7 @@ def ill(subject: str, text: str, advice: str) -> Finding:
     return Finding(subject, False, text, advice)  # noqa: FBT003  # the very word that is meant
 
 
-def examine(subject: str, examination: Examination) -> Iterator[Finding]:
+def examined(subject: str, examination: Examination) -> Iterator[Finding]:
     """What it finds; an error that ends it is a finding too, and ends nothing else."""
     try:
         yield from examination()
