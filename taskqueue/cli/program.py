@@ -25,6 +25,7 @@ COMMANDS = {
     "move": (f"{_PACKAGE}.move:command", "Move a queue's messages to another broker."),
     "doctor": (f"{_PACKAGE}.doctor:command", "What is wrong, and what to do about it."),
     "keeper": (f"{_PACKAGE}.keeper:command", "Do the chores: give back, push, purge."),
+    "web": (f"{_PACKAGE}.web:command", "Serve the HTTP API, the metrics and the dashboard."),
     "demo": ("taskqueue.demo.cli:command", "See it work on the files of a folder."),
 }
 

@@ -15,6 +15,8 @@ from taskqueue.settings.model import (
     Settings,
     SupervisorSettings,
     TaskLogSettings,
+    TokenSettings,
+    WebSettings,
 )
 
 __all__ = [
@@ -26,6 +28,8 @@ __all__ = [
     "Settings",
     "SupervisorSettings",
     "TaskLogSettings",
+    "TokenSettings",
+    "WebSettings",
     "find",
     "load",
     "parse",

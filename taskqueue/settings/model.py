@@ -13,9 +13,10 @@ from typing import Annotated, Any, Literal, get_type_hints
 import msgspec
 from msgspec import Struct
 
-from taskqueue.masking import mask_url
+from taskqueue.masking import MASK, mask_url
 from taskqueue.message import DEFAULT_PRIORITY, HIGHEST, LOWEST
-from taskqueue.settings import rules
+from taskqueue.settings import binding, rules
+from taskqueue.settings.binding import Bind
 from taskqueue.settings.durations import message_size, size
 from taskqueue.settings.rules import Rule, one_of, seconds, whole
 from taskqueue.status import Status
@@ -110,6 +111,28 @@ class LoggingSettings(Struct, frozen=True, kw_only=True):
     level: Annotated[str, one_of("debug", "info", "warning", "error")] = "info"
 
 
+class TokenSettings(Struct, frozen=True, kw_only=True):
+    """`[web.tokens.NAME]`: who shows this token. `owner` is whose tasks a `user` sees; default its name."""
+
+    name: str = ""
+    token: Annotated[str, binding.token] = ""
+    role: Annotated[Literal["user", "reader", "operator"], one_of("user", "reader", "operator")] = "user"
+    owner: Annotated[str, rules.name] = ""
+
+    def __repr__(self) -> str:
+        return f"TokenSettings(name={self.name!r}, token={MASK!r}, role={self.role!r}, owner={self.owner!r})"
+
+
+class WebSettings(Struct, frozen=True, kw_only=True):
+    """`[web]`. `bind` None: the supervisor runs no web server. `enqueue`: which tasks callers may enqueue."""
+
+    bind: Annotated[Bind | None, binding.bind] = None
+    enqueue: Annotated[bool | tuple[str, ...], binding.enqueue] = False
+    allowed_hosts: Annotated[tuple[str, ...], binding.hosts] = ()
+    root_path: Annotated[str, binding.root_path] = ""
+    tokens: dict[str, TokenSettings] = {}
+
+
 class MemoryOptions(Struct, frozen=True):
     """memory:// takes none."""
 
@@ -166,6 +189,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     pools: dict[str, PoolSettings]
     supervisor: SupervisorSettings
     logging: LoggingSettings
+    web: WebSettings
     file: Path | None
     root: Path
 

@@ -72,15 +72,18 @@ def as_table(raw: Any, table: Keys, problems: Problems) -> dict[str, Any]:
     return {}
 
 
-def named_tables(tree: Mapping[str, Any], kind: str, problems: Problems) -> dict[str, dict[str, Any]]:
-    """The tables `[kind.NAME]` by name."""
-    tables = as_table(tree.get(kind, {}), (kind,), problems)
+def named_tables(
+    tree: Mapping[str, Any], kind: str, problems: Problems, *, above: Keys = ()
+) -> dict[str, dict[str, Any]]:
+    """The tables `[kind.NAME]` by name; `above` are the keys of `tree` itself."""
+    table = (*above, kind)
+    tables = as_table(tree.get(kind, {}), table, problems)
     for given in tables:
         try:
             name(given)
         except ValueError as e:
-            problems.add((kind,), str(e))
-    return {given: as_table(raw, (kind, given), problems) for given, raw in tables.items()}
+            problems.add(table, str(e))
+    return {given: as_table(raw, (*table, given), problems) for given, raw in tables.items()}
 
 
 def unknown(what: str, word: str, known: Iterable[str]) -> str:

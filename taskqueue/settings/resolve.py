@@ -17,9 +17,10 @@ from taskqueue.settings.model import AppSettings, LoggingSettings, Settings, Sup
 from taskqueue.settings.problems import Keys, Problems, as_table, read_table, unknown
 from taskqueue.settings.queues import QueueTables, read_pools
 from taskqueue.settings.stores import read_brokers, read_task_log
+from taskqueue.settings.web import read_web
 
 T = TypeVar("T", bound=Struct)
-TABLES = ("app", "brokers", "task_log", "queue_defaults", "queues", "pools", "supervisor", "logging")
+TABLES = ("app", "brokers", "task_log", "queue_defaults", "queues", "pools", "supervisor", "logging", "web")
 
 
 def resolve(tree: Mapping[str, Any], *, file: Path | None, folder: Path, problems: Problems) -> Settings:
@@ -43,6 +44,7 @@ def resolve(tree: Mapping[str, Any], *, file: Path | None, folder: Path, problem
         pools=pools,
         supervisor=_placed(_read(tree, "supervisor", SupervisorSettings, problems), root, problems),
         logging=_read(tree, "logging", LoggingSettings, problems),
+        web=read_web(tree, root, problems),
         file=file,
         root=root,
     )

@@ -10,7 +10,7 @@ import pytest
 import tomli
 from msgspec import structs
 
-from taskqueue.settings import PoolSettings, QueueSettings, Settings, parse
+from taskqueue.settings import PoolSettings, QueueSettings, Settings, TokenSettings, WebSettings, parse
 from taskqueue.settings.model import OPTIONS, BrokerSettings, rules_of
 from taskqueue.settings.resolve import TABLES
 
@@ -21,7 +21,7 @@ FULL = re.sub(r"^#(?! |$)", "", SHORT, flags=re.MULTILINE)
 
 
 def read(text: str) -> Settings:
-    return parse(text, file=FILE, environ={"PASSWORD": "open sesame"})
+    return parse(text, file=FILE, environ={"PASSWORD": "open sesame", "TOKEN_OF_ANN": "twenty-characters-long"})
 
 
 def defaults(struct, *, without=()):
@@ -50,6 +50,13 @@ def test_every_key_of_a_pool_is_there():
     assert all(set(pool) == set(rules_of(PoolSettings)) for pool in tomli.loads(FULL)["pools"].values())
 
 
+def test_every_key_of_the_web_server_and_of_a_token_is_there():
+    shown = tomli.loads(FULL)["web"]
+
+    assert set(shown) == {*rules_of(WebSettings), "tokens"}
+    assert all(set(token) == set(rules_of(TokenSettings)) for token in shown["tokens"].values())
+
+
 def test_what_is_shown_are_the_defaults():
     shown, silent = read(FULL), read(SHORT)
 
@@ -60,6 +67,8 @@ def test_what_is_shown_are_the_defaults():
     assert shown.task_log.retention == silent.task_log.retention
     assert structs.replace(shown.app, routes={}) == silent.app
     assert shown.queues["default"] == silent.queues["default"] == QueueSettings(name="default", broker="main")
+    assert structs.replace(shown.web, tokens={}) == silent.web
+    assert structs.replace(shown.web.tokens["ann"], token="") == TokenSettings(name="ann", owner="ann")
     assert structs.replace(shown.pools["mixed"], queues=()) == PoolSettings(name="mixed")
     for broker in shown.brokers.values():
         assert broker.options == defaults(OPTIONS[broker.scheme])
