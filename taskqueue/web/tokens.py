@@ -1,15 +1,23 @@
-"""Who asks, and what they may do."""
+"""Who asks, and what they may do.
+
+A program shows its token (`Authorization: Bearer`), a browser the cookie that a login gave it (`sessions`). Where no
+tokens are configured, whoever reaches the server is an operator; `guard` sees to it that this is this machine alone.
+"""
 
 from __future__ import annotations
 
 import enum
 import hmac
+from collections.abc import Mapping
 
 import msgspec
 from starlette.requests import Request
 
 from taskqueue.settings import TokenSettings
+from taskqueue.web import sessions
 from taskqueue.web.problems import Problem
+
+Tokens = Mapping[str, TokenSettings]
 
 
 class Right(enum.Enum):
@@ -29,7 +37,7 @@ RIGHTS: dict[str, frozenset[Right]] = {
 
 
 class Caller(msgspec.Struct, frozen=True, kw_only=True):
-    """Who asks. `owner` is set for a user: everything else is not there for them."""
+    """Who asks. `owner` is set for a user: what is another's is not there for them."""
 
     name: str
     role: str
@@ -39,27 +47,42 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
         """Whether their role has that right."""
         return right in RIGHTS[self.role]
 
+    def must(self, right: Right) -> None:
+        """Raise Problem 403 unless their role has that right."""
+        if not self.may(right):
+            able = " or ".join(role for role, rights in RIGHTS.items() if right in rights)
+            raise Problem(403, f"{self.name} is a {self.role} and may not {right.value}; it takes the role {able}")
+
 
 #: where no tokens are configured, whoever reaches the server is this one
 ANYBODY = Caller(name="local", role="operator")
 
 
-def who(request: Request) -> Caller:
-    """The caller. Raises Problem 401 where a token is needed and none, or a wrong one, is shown."""
-    tokens: dict[str, TokenSettings] = request.app.state.taskqueue.settings.web.tokens
+def who(request: Request, tokens: Tokens, *, now: float) -> Caller:
+    """The caller; `now` is in seconds since 1970. Raises Problem 401 where no token, or a wrong one, is shown."""
     if not tokens:
         return ANYBODY
+    if (shown := bearer(request)) is not None:
+        found = known(tokens, shown)
+    else:
+        found = sessions.read(request.cookies.get(sessions.COOKIE, ""), tokens, now=now)
+    if found is None:
+        said = "this token is not known here" if shown else "no token is shown"
+        raise Problem(401, f"{said}: send Authorization: Bearer TOKEN", headers={"WWW-Authenticate": "Bearer"})
+    return caller_of(found)
+
+
+def bearer(request: Request) -> str | None:
+    """The token that the request shows; None if it shows none."""
     scheme, _, shown = request.headers.get("authorization", "").partition(" ")
-    if scheme.lower() == "bearer" and (found := _known(tokens, shown.strip())) is not None:
-        return found
-    raise Problem(401, "show a token: Authorization: Bearer TOKEN", headers={"WWW-Authenticate": "Bearer"})
+    return shown.strip() if scheme.lower() == "bearer" else None
 
 
-def _known(tokens: dict[str, TokenSettings], shown: str) -> Caller | None:
+def known(tokens: Tokens, shown: str) -> TokenSettings | None:
     """Whose token it is. Each is compared, in constant time, so that the time says nothing of any."""
-    given = shown.encode()
+    given = shown.encode("utf-8", "surrogateescape")
     matches = [token for token in tokens.values() if hmac.compare_digest(token.token.encode(), given)]
-    return caller_of(matches[0]) if matches else None
+    return matches[0] if matches else None
 
 
 def caller_of(token: TokenSettings) -> Caller:
