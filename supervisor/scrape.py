@@ -1,4 +1,4 @@
-"""What a supervisor's web child can tell of its host to Prometheus: what workers count, what the master counts and says.
+"""What a supervisor's web child tells Prometheus of its host: what workers and master count, and what the master says.
 
 The master's own word comes through its control socket; where it says nothing, the rest is told.
 """

@@ -10,15 +10,19 @@ from starlette.routing import Route
 
 from taskqueue.app import App
 from taskqueue.errors import TaskQueueError
-from taskqueue.web import problems
+from taskqueue.web import metrics, problems
+from taskqueue.web.metrics import Scrape
 from taskqueue.web.problems import Problem
 from taskqueue.web.tokens import who
 
 
-def create(app: App) -> Starlette:
-    """An ASGI application that shows this `App`; it can be mounted in another one."""
+def create(app: App, *, scrape: Scrape | None = None) -> Starlette:
+    """An ASGI application that shows this `App`; it can be mounted in another one.
+
+    `scrape` tells of the host for /metrics, where its supervisor runs us.
+    """
     made = Starlette(
-        routes=[Route("/healthz", alive), Route("/api/v1/tasks/{id}", task)],
+        routes=[Route("/healthz", alive), metrics.route(app, scrape), Route("/api/v1/tasks/{id}", task)],
         exception_handlers={Problem: problems.answer, TaskQueueError: problems.answer},
     )
     made.state.taskqueue = app
@@ -32,7 +36,8 @@ async def alive(_request: Request) -> Response:
 
 def task(request: Request) -> Response:
     """One entry."""
-    caller, app = who(request), request.app.state.taskqueue
+    app = request.app.state.taskqueue
+    caller = who(request, app.settings.web.tokens, now=app.clock.micros() / 1e6)
     log = app.task_log if caller.owner is None else app.task_log.for_owner(caller.owner)
     entry = log.get(request.path_params["id"])
     return Response(msgspec.json.encode({"id": entry.id, "status": entry.status.label}), media_type="application/json")

@@ -37,7 +37,8 @@ def histogram(name: str, words: str, bounds: Sequence[float], samples: Iterable[
         said, below = _said(labels), 0
         for bound, count in zip((*bounds, float("inf")), values.counts, strict=True):
             below += count
-            family.add_sample(f"{family.name}_bucket", said | {"le": floatToGoString(bound)}, below)
+            at_most = floatToGoString(bound)  # type: ignore[no-untyped-call]  # it has no types
+            family.add_sample(f"{family.name}_bucket", said | {"le": at_most}, below)
         family.add_sample(f"{family.name}_count", said, below)
         family.add_sample(f"{family.name}_sum", said, values.sum)
     return family

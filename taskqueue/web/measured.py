@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Callable, Iterator
+from functools import partial
 from time import monotonic
 from typing import TypeVar
 
@@ -58,7 +59,7 @@ class Look:
         """What they say, and which of them said nothing."""
         found = stores(self._app)
         of = {queue: store for store in found for queue in store.queues}
-        states = [self._ask(of[name], lambda q=queue: state_of(self._app, q)) for name, queue in self._app.queues.items()]
+        states = [self._ask(of[name], partial(state_of, self._app, queue)) for name, queue in self._app.queues.items()]
         yield from _of_queues([state for state in states if state is not None])
         task_log = next(store for store in found if store.task_log)
         yield _entries(self._ask(task_log, self._app.task_log.stats) or {})

@@ -1,7 +1,7 @@
 """GET /metrics: all that Prometheus should know, in its text format or as OpenMetrics, whichever is asked for.
 
-    stores      how full the queues are, the task log, who works: the same from every host
-    this host   what its workers have counted, and its supervisor, where that one runs us
+stores      how full the queues are, the task log, who works: the same from every host
+this host   what its workers have counted, and its supervisor, where that one runs us
 """
 
 from __future__ import annotations
@@ -20,7 +20,6 @@ from taskqueue import __version__
 from taskqueue.app import App
 from taskqueue.web.families import gauge
 from taskqueue.web.measured import Latencies, Look
-from taskqueue.web.problems import Problem
 from taskqueue.web.tokens import Right, who
 
 #: what the supervisor knows of its host
@@ -51,15 +50,21 @@ class Collector:
                 self._busy.release()
 
 
-def route(app: App, scrape: Scrape | None = None) -> Route:
-    """The route. Tokens that may read queues and workers may read it."""
-    registry = CollectorRegistry()
-    registry.register(Collector(app, scrape))  # type: ignore[arg-type]  # it asks for no more than `collect`
+class Exposition:
+    """The metrics of one application, in whichever of Prometheus' formats is asked for."""
 
-    def metrics(request: Request) -> Response:
-        if not who(request).may(Right.READ_FLEET):
-            raise Problem(403, "these are for readers and operators; show another token")
+    def __init__(self, app: App, scrape: Scrape | None = None) -> None:
+        self._app = app
+        self._registry = CollectorRegistry()
+        self._registry.register(Collector(app, scrape))
+
+    def answer(self, request: Request) -> Response:
+        """GET /metrics. Raises Problem for who may not read queues and workers."""
+        who(request, self._app.settings.web.tokens, now=self._app.clock.micros() / 1e6).must(Right.READ_FLEET)
         encode, content_type = choose_encoder(request.headers.get("accept", ""))
-        return Response(encode(registry), headers={"Content-Type": content_type, "Cache-Control": "no-store"})
+        return Response(encode(self._registry), headers={"Content-Type": content_type, "Cache-Control": "no-store"})
 
-    return Route("/metrics", metrics)
+
+def route(app: App, scrape: Scrape | None = None) -> Route:
+    """The route of GET /metrics."""
+    return Route("/metrics", Exposition(app, scrape).answer)

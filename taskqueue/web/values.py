@@ -20,9 +20,7 @@ from taskqueue.tasklog.entry import Entry
 
 Time = Annotated[str, Meta(extra_json_schema={"format": "date-time"})]
 #: as `Status.label` has them
-Label = Literal[
-    "enqueued", "dequeued", "running", "child_running", "completed", "failed", "cancelled", "archived"
-]
+Label = Literal["enqueued", "dequeued", "running", "child_running", "completed", "failed", "cancelled", "archived"]
 #: as `Status.category` has them
 State = Literal["created", "in_progress", "completed", "failed", "cancelled", "archived"]
 

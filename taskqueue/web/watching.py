@@ -56,9 +56,7 @@ def looks(task_log: TaskLog) -> Look:
 class Watching:
     """The poller. `look` asks the store and may block: `run` has it done in a thread."""
 
-    def __init__(
-        self, look: Look, run: Callable[[Callable[[], dict[str, Mark]]], Awaitable[dict[str, Mark]]]
-    ) -> None:
+    def __init__(self, look: Look, run: Callable[[Callable[[], dict[str, Mark]]], Awaitable[dict[str, Mark]]]) -> None:
         self._look = look
         self._run = run
         self._waiting: dict[str, list[tuple[Mark, asyncio.Future[None]]]] = defaultdict(list)
@@ -105,9 +103,7 @@ class Watching:
             await asyncio.sleep(TICK)
             ids = list(self._waiting)
             if ids and (found := await self._ask(ids)) is not None:
-                self._wake(
-                    ours for i in ids for ours in self._waiting.get(i, ()) if found.get(i) != ours[0]
-                )
+                self._wake(ours for i in ids for ours in self._waiting.get(i, ()) if found.get(i) != ours[0])
 
     async def _ask(self, ids: list[str]) -> dict[str, Mark] | None:
         """What the store says of these; None if it is away. One line when it goes and one when it is back (P15)."""

@@ -8,13 +8,14 @@ nothing. So counts only rise for as long as the memory's owner lives; a process 
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 
 import msgspec
 
 from taskqueue.status import Status
 from taskqueue.tasklog.entry import Cause, Outcome
+from taskqueue.visible import storable
 from taskqueue.worker.block import CAPACITY, Block
 from taskqueue.worker.inbox import Work
 from taskqueue.worker.outage import Outages
@@ -41,10 +42,20 @@ class Histogram(msgspec.Struct, array_like=True):
     counts: list[int]
     sum: float = 0.0
 
+    @classmethod
+    def over(cls, bounds: Sequence[float]) -> Histogram:
+        """Nothing yet, between these."""
+        return cls([0] * (len(bounds) + 1))
+
     @property
     def count(self) -> int:
-        """All values."""
+        """How many values."""
         return sum(self.counts)
+
+    def note(self, bounds: Sequence[float], value: float) -> None:
+        """One more value; the bounds are those that it was made with."""
+        self.counts[bisect_left(bounds, value)] += 1
+        self.sum += value
 
     def add(self, other: Histogram) -> None:
         """Those values too."""
@@ -52,19 +63,14 @@ class Histogram(msgspec.Struct, array_like=True):
         self.sum += other.sum
 
 
-def empty(bounds: tuple[float, ...]) -> Histogram:
-    """Nothing yet."""
-    return Histogram([0] * (len(bounds) + 1))
-
-
 class Tally(msgspec.Struct, array_like=True):
     """Runs of one task from one queue."""
 
     #: by what became of them
     outcomes: dict[str, int] = {}
-    durations: Histogram = msgspec.field(default_factory=lambda: empty(DURATIONS))
+    durations: Histogram = msgspec.field(default_factory=lambda: Histogram.over(DURATIONS))
     #: of the tasks that ended: how many attempts they took
-    attempts: Histogram = msgspec.field(default_factory=lambda: empty(ATTEMPTS))
+    attempts: Histogram = msgspec.field(default_factory=lambda: Histogram.over(ATTEMPTS))
     #: leases that were lost, with the runs that had to end for it and the tasks that had not begun
     lease_losses: int = 0
 
@@ -174,14 +180,16 @@ class Counters:
         return self._tallies.get(key) or self._made(*key)
 
     def _made(self, queue: str, name: str) -> Tally:
-        of = OTHER if self._melted or (queue, name) in self._folded else name
-        tally = self._tallies[queue, name] = self._counts.tally(OTHER if self._melted else queue, of)
+        at, of = storable(queue), storable(name)  # half of a character pair could not be published
+        at, of = (OTHER, OTHER) if self._melted else (at, OTHER if (at, of) in self._folded else of)
+        tally = self._tallies[queue, name] = self._counts.tally(at, of)
         return tally
 
     def tell(self, now: float, *, outages: Outages) -> None:
         """Publish what is new, if it is time."""
         if self._block.away is not outages.on:
             self._block.away = outages.on
+            self._news = True
         if (self._news or outages.on) and now >= self._due:
             self.publish(now, outages=outages)
 

@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from taskqueue.operations import times
 from taskqueue.clock import to_micros
+from taskqueue.operations import times
 
 
 @pytest.fixture(autouse=True)
