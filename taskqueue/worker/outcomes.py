@@ -94,6 +94,13 @@ def not_known_here(work: Work, *, delay: float, since: int, at: int) -> Outcome:
     return _outcome(work, Status.ENQUEUED, at=at, delay=delay, unknown_since=since)
 
 
+def told(outcome: Outcome) -> tuple[str, str | None]:
+    """What became of a run in a word, and in one line what went wrong with it, if anything did."""
+    attempt = outcome.attempt
+    word = outcome.status.label if outcome.status.ended or attempt is None else attempt.cause.value
+    return word, attempt.detail.partition("\n")[0] if attempt is not None else None
+
+
 def frames_of_the_task(error: BaseException) -> TracebackType | None:
     """Where an exception came from, without our own frames at the top (all of it, if there are no others)."""
     frames = error.__traceback__

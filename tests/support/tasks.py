@@ -357,3 +357,10 @@ def tells_odd_things() -> None:
     log.warning("x" * 20_000)
     log.info("%d", "no number")
     raise ValueError("no luck")
+
+
+@task
+def has_children_and_fails_at_first(ledger: str) -> None:
+    context.create_children([traced.bind(ledger)])
+    if context.attempt == 1:
+        raise Retry("once more", delay=0)
