@@ -37,13 +37,13 @@ class Commands:
             case "status":
                 return {"snapshot": msgspec.to_builtins(self._snapshot())}
             case "stop":
-                self._wants.stop(now=request.now, by=f"stop, said by {peer}")
+                self._wants.stop(now=request.now, by=f"stop, said by {request.by or peer}")
                 return {"message": "stopping now" if request.now else "stopping after the current tasks"}
         if self._wants.stopping:
             raise Refused("the supervisor is stopping")
         match request.command:
             case "pause":
-                return self._pause(request.target, Paused(str(peer), self._wall()))
+                return self._pause(request.target, Paused(request.by or str(peer), self._wall()))
             case "resume":
                 return self._pause(request.target, None)
             case "scale":

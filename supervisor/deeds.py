@@ -22,12 +22,16 @@ log = logging.getLogger(__name__)
 class Deeds:
     """Acts on one fleet."""
 
-    def __init__(self, fleet: Fleet, wants: Wants, spawner: Spawner, board: Scoreboard, random: Random) -> None:
+    def __init__(
+        self, fleet: Fleet, wants: Wants, spawner: Spawner, board: Scoreboard, random: Random, *, socket: str
+    ) -> None:
         self._fleet = fleet
         self._wants = wants
         self._spawner = spawner
         self._board = board
         self._random = random
+        #: where the master listens
+        self._socket = socket
         #: why the last fork failed; empty if it did not
         self.cannot_fork = ""
 
@@ -68,7 +72,7 @@ class Deeds:
     def _duty(self, slot: Slot) -> Duty:
         wish = self._fleet.pools[slot.pool].wish
         if wish.kind == "keeper":
-            return partial(keep, self._wants.settings, self._board)
+            return partial(keep, self._wants.settings, self._board, self._socket)
         return partial(worker, self._wants.settings, wish)
 
     def _could_not_fork(self, slot: Slot, error: CannotFork, now: float) -> None:

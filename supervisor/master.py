@@ -72,7 +72,7 @@ class Master:
     def __init__(self, settings: Settings, load: Callable[[], Settings], *, clock: Clock | None = None) -> None:
         self._clock = clock or SystemClock()
         self._random = Random()
-        self._host = socket.gethostname()
+        self._host = settings.supervisor.host or socket.gethostname()
         self._born, self._began = self._wall(), self._clock.monotonic()
         self._fleet = Fleet(self._host)
         self._wants = Wants(settings, load, self._fleet, self._clock)
@@ -83,9 +83,10 @@ class Master:
         self._signals = Signals()
         self._selector = selectors.DefaultSelector()
         commands = Commands(self._fleet, self._wants, snapshot=self.snapshot, wall=self._wall)
-        self._control = Control(settings.supervisor.control_socket, self._selector, commands, clock=self._clock)
+        path = settings.supervisor.control_socket
+        self._control = Control(path, self._selector, commands, clock=self._clock)
         spawner = Spawner(self._board, self._signals, inherited=self._inherited)
-        self._deeds = Deeds(self._fleet, self._wants, spawner, self._board, self._random)
+        self._deeds = Deeds(self._fleet, self._wants, spawner, self._board, self._random, socket=str(path))
         self._herald = Herald(self._fleet, self._wants, self.snapshot)
         self._wants.around_reload = self._herald.around_reload
         self._paused_queues: frozenset[str] = frozenset()

@@ -40,6 +40,8 @@ class Request(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     workers: Annotated[int, msgspec.Meta(ge=0, le=MOST_WORKERS)] | None = None
     #: for `stop`
     now: bool = False
+    #: on whose behalf, where that is not who is at the other end of the socket: the keeper brings orders from elsewhere
+    by: Annotated[str, msgspec.Meta(min_length=1, max_length=255)] | None = None
 
 
 class Peer(msgspec.Struct, frozen=True, kw_only=True):

@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 #: how long the keeper may take to leave, in seconds
 KEEPERS_GRACE = 5.0
 #: keys of [supervisor] that are read once
-_FIXED = ("pidfile", "control_socket", "user", "group", "umask")
+_FIXED = ("host", "pidfile", "control_socket", "user", "group", "umask")
 
 
 class Wants:

@@ -8,14 +8,19 @@ import select
 import sys
 from collections.abc import Iterable
 from contextlib import suppress
+from functools import partial
 
+from supervisor.client import talk
+from supervisor.liaison import Liaison
 from supervisor.scoreboard import Scoreboard
 from supervisor.wishes import Wish
 from taskqueue import logs
 from taskqueue.app import App
-from taskqueue.database import incarnations
+from taskqueue.database import hosts, incarnations
+from taskqueue.database.engine import Database
 from taskqueue.errors import EXIT_RECYCLE, BrokerUnavailable
 from taskqueue.ids import new_id
+from taskqueue.keeper import Outages
 from taskqueue.limits import worker_limits
 from taskqueue.opened import settle
 from taskqueue.settings import Settings
@@ -30,6 +35,8 @@ log = logging.getLogger(__name__)
 ROUND, HUNG = 1.0, 300.0
 #: for how long a keeper is taken for alive, in seconds
 LEASE = 30.0
+#: for how long a keeper waits for its own master's word, in seconds
+PATIENCE = 2.0
 
 
 def worker(settings: Settings, wish: Wish, place: Place) -> int:
@@ -74,24 +81,24 @@ def _leave_with_what_was_needed_once(place: Place) -> int:
     return EXIT_RECYCLE
 
 
-def keep(settings: Settings, board: Scoreboard, place: Place) -> int:
-    """Do the keeper's duties until told to go; the exit code."""
+def keep(settings: Settings, board: Scoreboard, socket: str, place: Place) -> int:
+    """Do the keeper's duties until told to go; the exit code. `socket` is where the master listens."""
     app = _app(settings)
     if _prepared(app, app.queues):
         return _leave_with_what_was_needed_once(place)
     orders = Orders()
     orders.install()
     place.title("idle")
-    keeping = Keeping(app, board, place)
+    keeping = Keeping(app, board, socket, place)
+    orphaned = False
     try:
-        while not orders.stop:
+        while not orders.stop and not orphaned:
             keeping.round()
-            if not _rest(orders, place):
+            if orphaned := not _rest(orders, place):
                 log.warning("the supervisor is gone; the keeper leaves")
-                break
             orders.obey()
         place.scorecard.update(leaving=True, deadline=0.0)
-        keeping.leave()
+        keeping.leave(orphaned=orphaned)
     finally:
         orders.restore()
     return 0
@@ -106,12 +113,19 @@ def _rest(orders: Orders, place: Place) -> bool:
 class Keeping:
     """One keeper process: its rounds, and its own place in the registers of hosts and workers."""
 
-    def __init__(self, app: App, board: Scoreboard, place: Place) -> None:
+    def __init__(self, app: App, board: Scoreboard, socket: str, place: Place) -> None:
         self._app = app
         self._board = board
         self._place = place
         self._keeper = app.keeper(deaths=board.deaths)
         self._incarnation = new_id()
+        self._liaison = Liaison(
+            place.host,
+            seat=socket,
+            me=self._incarnation,
+            ask=partial(talk, socket, timeout=PATIENCE),
+            clock=app.clock,
+        )
         self._renew_at = 0.0
         self._away = False
 
@@ -120,10 +134,10 @@ class Keeping:
         now = self._app.clock.monotonic()
         self._place.scorecard.update(state=State.RUNNING, since=now, deadline=now + HUNG)
         try:
-            self._keeper.bury_the_dead()
-            self._keeper.step()
-            self._tell_pauses()
-            self._renew(now)
+            with Outages() as outages:
+                for duty in (self._keeper.bury_the_dead, self._keeper.step, self._look, self._renew):
+                    with outages.weathered():
+                        duty()
         except BrokerUnavailable as error:
             if not self._away:
                 log.warning("the store is away: %s", error)
@@ -135,24 +149,35 @@ class Keeping:
         now = self._app.clock.monotonic()
         self._place.scorecard.update(state=State.IDLE, deadline=now + 15 * ROUND)
 
-    def _tell_pauses(self) -> None:
+    def _look(self) -> None:
+        """See what is said in each database, and do it."""
+        registers, glances = self._app.registers, dict[Database, hosts.Glance]()
+        with Outages() as outages:
+            for database in registers:
+                with outages.weathered():
+                    glances[database] = hosts.glance(database, self._place.host)
+            if len(glances) == len(registers):
+                self._tell_pauses(glances.values())
+            with outages.weathered():
+                self._liaison.heed(glances)
+
+    def _tell_pauses(self, glances: Iterable[hosts.Glance]) -> None:
         """All of them or none: of a store that is away, the last known state holds (P6)."""
-        found = [incarnations.paused_queues(database) for database in self._app.registers]
-        paused: frozenset[str] = frozenset().union(*found)
+        paused: frozenset[str] = frozenset().union(*(glance.paused for glance in glances))
         if self._board.pauses.write(paused):
             self._place.ring()
 
-    def _renew(self, now: float) -> None:
+    def _renew(self) -> None:
+        now = self._app.clock.monotonic()
         if now < self._renew_at:
             return
         for database in self._app.registers:
             if not incarnations.renew(database, self._incarnation, lease=LEASE):
-                host = self._place.name.partition("/")[0]
                 incarnations.register(
                     database,
                     self._incarnation,
                     slot=self._place.name,
-                    host=host,
+                    host=self._place.host,
                     pid=os.getpid(),
                     kind="keeper",
                     queues=[],
@@ -160,9 +185,14 @@ class Keeping:
                 )
         self._renew_at = now + LEASE / 3
 
-    def leave(self) -> None:
-        """The last round, and out of the registers."""
-        with suppress(BrokerUnavailable):
-            self._keeper.bury_the_dead()
-            for database in self._app.registers:
-                incarnations.remove(database, [self._incarnation])
+    def leave(self, *, orphaned: bool) -> None:
+        """The last round, and out of the registers. `orphaned`: the master is gone."""
+        registers = self._app.registers
+        with suppress(BrokerUnavailable), Outages() as outages:
+            with outages.weathered():
+                self._keeper.bury_the_dead()
+            for database in registers:
+                with outages.weathered():
+                    incarnations.remove(database, [self._incarnation])
+            with outages.weathered():
+                self._liaison.leave(registers, orphaned=orphaned)

@@ -6,7 +6,7 @@ TaskQueueError                      exit code 1
 ├── BrokerUnavailable               the store behind a queue or task log does not answer; try again
 ├── Deposed                         this worker was declared dead; it must leave
 ├── QueueFull                       the queue's `max_waiting` is reached
-├── UnknownQueue, UnknownTask, UnknownEntry
+├── UnknownQueue, UnknownTask, UnknownEntry, UnknownHost, UnknownOrder
 ├── InvalidArguments                the arguments do not fit the task's signature
 ├── EncodingError, MessageTooLarge  a value cannot be put into a message
 ├── MessageInvalid                  bytes from a store that are no message of ours
@@ -73,6 +73,14 @@ class UnknownTask(TaskQueueError):
 
 class UnknownEntry(TaskQueueError):
     """The task log has no entry of that id."""
+
+
+class UnknownHost(TaskQueueError):
+    """No supervisor of a host of that name has been heard of."""
+
+
+class UnknownOrder(TaskQueueError):
+    """There is no order of that id (any more)."""
 
 
 class InvalidArguments(TaskQueueError):

@@ -5,7 +5,8 @@ transaction of its own and any number of keepers may do it at once: the second f
 
     every second    give back what dead workers and ended leases held; push what producers could not
     every 10 s      fold the counts; strike off workers of which nobody has heard for longer than a lease
-    every minute    purge ended entries past their retention, a small batch at a time
+    every minute    purge ended entries past their retention, a small batch at a time; note orders that nobody answered
+                    as lost, forget those that ended long ago, and hosts that were not heard of for as long
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from contextlib import contextmanager
 from typing import Self
 
 from taskqueue.clock import Clock
-from taskqueue.database import incarnations, tally
+from taskqueue.database import hosts, incarnations, orders, tally
 from taskqueue.database.engine import Database
 from taskqueue.errors import BrokerUnavailable, ConfigurationError
 from taskqueue.queue import Queue
@@ -58,6 +59,7 @@ class Keeper:
             (10.0, self.fold),
             (10.0, self.strike_off),
             (60.0, self.purge),
+            (60.0, self.tidy),
         ]
         self._purges: list[Iterator[int]] = []
         self._recovered_at = dict.fromkeys((queue.name for queue in queues), clock.monotonic())
@@ -69,7 +71,7 @@ class Keeper:
         Raises BrokerUnavailable at its end if one is away; what was left is done at the next step.
         """
         now = self._clock.monotonic()
-        with _Outages() as outages:
+        with Outages() as outages:
             for number, (period, duty) in enumerate(self._duties):
                 if now >= self._due[number]:
                     with outages.weathered():
@@ -78,7 +80,7 @@ class Keeper:
 
     def bury_the_dead(self) -> None:
         """Give back what dead workers of this host held, each with the cause of its death (P3, P4)."""
-        with _Outages() as outages:
+        with Outages() as outages:
             for deaths in self._deaths:
                 for death in deaths.find():
                     with outages.weathered():
@@ -120,14 +122,19 @@ class Keeper:
         """Remove the workers of hosts that do not come back."""
         self._at_each_register(incarnations.strike_off)
 
+    def tidy(self) -> None:
+        """What is said about hosts, and to them, does not grow."""
+        for step in (orders.settle, orders.forget, hosts.forget):
+            self._at_each_register(step)
+
     def _at_each_register(self, step: Callable[[Database], object]) -> None:
-        with _Outages() as outages:
+        with Outages() as outages:
             for database in self._registers:
                 with outages.weathered():
                     step(database)
 
     def _at_each_queue(self, step: Callable[[Queue], object]) -> None:
-        with _Outages() as outages:
+        with Outages() as outages:
             for queue in self._queues:
                 with outages.weathered():
                     step(queue)
@@ -162,7 +169,7 @@ class Keeper:
         return list({id(queue.task_log): queue.task_log for queue in self._queues}.values())
 
 
-class _Outages:
+class Outages:
     """A row of steps of which each is tried although others found their store away; at its end the first is raised.
 
     A store that cannot work as it is configured is away, too: the other queues must not go without a keeper for it.

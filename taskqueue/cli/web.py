@@ -6,6 +6,7 @@ import click
 
 from taskqueue.cli.command import Command
 from taskqueue.cli.session import Session
+from taskqueue.web import extra
 
 
 @click.command(
@@ -27,9 +28,7 @@ def command(session: Session, *, bind: str | None) -> int:
     if bind is not None:
         session.sets.append(f"web.bind={bind}")
     session.talks = True
-    app = session.app
-    app.import_modules()
-    from taskqueue.settings import binding
+    extra.require()
     from taskqueue.web.serve import serve
 
-    return serve(app, app.settings.web.bind or binding.DEFAULT)
+    return serve(session.app)

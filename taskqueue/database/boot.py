@@ -72,7 +72,8 @@ class Boot:
         meta, delayed = self._tables.meta, self._tables.delayed
         shift = due_clock() - self._clock.micros()
         transaction.execute(sa.update(self._tables.lease).values(lease_until=0))
-        transaction.execute(sa.update(self._tables.worker).values(lease_until=0))
+        for table in (self._tables.worker, self._tables.host, self._tables.order):
+            transaction.execute(sa.update(table).values(lease_until=0))
         transaction.execute(sa.update(delayed).values(due=delayed.c.due_wall + shift))
         transaction.execute(sa.delete(meta).where(meta.c.name == "boot_id"))
         transaction.execute(sa.insert(meta), {"name": "boot_id", "value": self.id})

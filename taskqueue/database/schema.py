@@ -5,6 +5,8 @@
     delayed   what waits for its time.
     worker    one row an incarnation (one life of one worker process): who may claim (R1), and until when it lives.
     queue     fleet-wide switches of a queue: paused, by whom.
+    host      what each host's supervisor said last of itself.
+    order     what a host's supervisor is told to do from elsewhere, and what came of it.
     entry     the task log.
     attempt   attempts that did not end well.
     tally     counts as deltas: sum them, never count rows; the keeper folds them.
@@ -89,6 +91,36 @@ class Tables:
             sa.Column("paused_at", TIME),
             sa.Column("paused_by", NAME),
         )
+        self.host = self._table(
+            "host",
+            sa.Column("name", NAME, primary_key=True),
+            #: which of the supervisors that may call themselves so: its control socket
+            sa.Column("seat", sa.Text, nullable=False),
+            #: a `taskqueue.snapshot.Snapshot` as JSON
+            sa.Column("snapshot", BYTES, nullable=False),
+            #: by the clock of leases, as `lease_until`
+            sa.Column("seen_at", TIME, nullable=False),
+            sa.Column("lease_until", TIME, nullable=False),
+        )
+        self.order = self._table(
+            "order",
+            sa.Column("id", TEXT_ID, primary_key=True),
+            sa.Column("host", NAME, nullable=False),
+            sa.Column("command", sa.String(16), nullable=False),
+            sa.Column("target", NAME),
+            sa.Column("workers", sa.Integer),
+            sa.Column("said_by", NAME, nullable=False),
+            sa.Column("state", sa.String(16), nullable=False),
+            sa.Column("answer", sa.Text, nullable=False),
+            sa.Column("created_at", TIME, nullable=False),
+            sa.Column("ended_at", TIME),
+            #: who took it
+            sa.Column("taken_by", TEXT_ID),
+            #: if nobody has taken it, or answered it, until then by the clock of leases, it is lost
+            sa.Column("lease_until", TIME, nullable=False),
+        )
+        o = self.order.c
+        self._index("order_host", o.host, o.state)
         self.entry = self._table(
             "entry",
             sa.Column("id", TEXT_ID, primary_key=True),

@@ -1,29 +1,41 @@
 """Hosts: what each one's supervisor says of itself, and orders to it, from wherever the store is reached.
 
-A host's keeper publishes its master's snapshot and takes its orders (`supervisor.work`); a host without a keeper that
-lives is shown by its last word, and an order to it is lost.
+A host's keeper publishes its master's snapshot and takes its orders (`supervisor.liaison`), in every database in which
+its workers are registered. A host that was not heard of is shown by its last word, and an order to it is lost.
 """
 
 from __future__ import annotations
 
-from typing import Literal
+import json
+from typing import Literal, get_args
 
 import msgspec
 
 from taskqueue.app import App
+from taskqueue.database import hosts as rows
+from taskqueue.database import orders
+from taskqueue.database.engine import Database
+from taskqueue.database.hosts import HostRow
+from taskqueue.database.orders import PATIENCE, OrderRow
+from taskqueue.errors import InvalidArguments, UnknownHost, UnknownOrder, did_you_mean
+from taskqueue.operations.times import seconds as in_words
 from taskqueue.snapshot import Snapshot
 
 Command = Literal["pause", "resume", "scale", "restart"]
 State = Literal["waiting", "done", "refused", "lost"]
+#: for how long one `watch` may ask, in seconds
+LONGEST_WATCH = 300.0
 
 
 class Host(msgspec.Struct, frozen=True, kw_only=True):
     """A host and the last word of its supervisor."""
 
     name: str
-    #: when it was said, in microseconds since 1970 UTC by the store's clock
+    #: when it was said, in microseconds since 1970 UTC
     seen: int
-    #: for how long its keeper is still taken for alive, in seconds; below zero: it has not been heard of for so long
+    #: how long ago that is by the store's clock, in seconds
+    silent: float
+    #: for how long its supervisor is still taken for alive, in seconds; below zero: it is not
     lease: float
     #: None: it could not be read (another release wrote it)
     snapshot: Snapshot | None
@@ -53,25 +65,103 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def hosts(app: App) -> list[Host]:
-    """All hosts that have a supervisor, by name. Raises BrokerUnavailable."""
-    raise NotImplementedError
+    """All hosts whose supervisors were heard of, by name; one that is gone stays for a day. Raises BrokerUnavailable.
+
+    One that was stopped in good order is not there any more.
+    """
+    found: dict[str, HostRow] = {}
+    for database in app.registers:
+        for row in rows.known(database):
+            if row.name not in found or row.silent < found[row.name].silent:
+                found[row.name] = row
+    return [_host(app, row) for _, row in sorted(found.items())]
 
 
 def watch(app: App, seconds: float) -> None:
-    """Ask the keepers to publish each second for so long, instead of every 10 s. Raises BrokerUnavailable."""
-    raise NotImplementedError
+    """Ask the keepers to publish each second for so long (300 s at the most), instead of every 10 s.
+
+    Whoever watches for longer says so again, in time. Raises BrokerUnavailable.
+    """
+    for database in app.registers:
+        rows.watch(database, min(max(seconds, 0.0), LONGEST_WATCH))
 
 
 def order(
-    app: App, host: str, command: Command, *, target: str | None = None, workers: int | None = None, by: str
+    app: App,
+    host: str,
+    command: Command,
+    *,
+    target: str | None = None,
+    workers: int | None = None,
+    by: str,
+    patience: float = PATIENCE,
 ) -> Order:
-    """Leave an order for that host's supervisor; it is taken within about a second.
+    """Leave an order for that host's supervisor, which is taken within about a second; `by` is shown to people.
 
-    Raises UnknownHost if there is no such host, and BrokerUnavailable.
+    What nobody takes within `patience` seconds is lost, and so is at once what is said to a host that is gone. The
+    supervisor's own rules hold: what it refuses ends as `refused`, with its reason.
+
+    Raises UnknownHost, InvalidArguments for what is no order, and BrokerUnavailable.
     """
-    raise NotImplementedError
+    _check(command, target, workers)
+    database, row = _where(app, host)
+    lost = "" if row.lease >= 0 else f"lost: {host} was not heard of for {in_words(row.silent)}; nothing was done"
+    left = orders.give(database, host, command, target=target, workers=workers, by=by, patience=patience, lost=lost)
+    return _order(left)
 
 
 def order_of(app: App, order_id: str) -> Order:
     """How far an order is. Raises UnknownOrder, BrokerUnavailable."""
-    raise NotImplementedError
+    for database in app.registers:
+        if (row := orders.get(database, order_id)) is not None:
+            return _order(row)
+    raise UnknownOrder(f"there is no order {order_id!r}; those that ended are forgotten after a day")
+
+
+def latest(app: App, *, limit: int = 50) -> list[Order]:
+    """The newest orders, newest first: who said what, and what came of it. Raises BrokerUnavailable."""
+    found = {row.id: row for database in app.registers for row in orders.latest(database, limit=limit)}
+    return [_order(row) for _, row in sorted(found.items(), reverse=True)][:limit]
+
+
+def _check(command: str, target: str | None, workers: int | None) -> None:
+    if command not in get_args(Command):
+        hint = did_you_mean(command, get_args(Command)) or f"; known: {', '.join(get_args(Command))}"
+        raise InvalidArguments(f"{command!r} is no order{hint}")
+    if (command == "scale") != (workers is not None):
+        raise InvalidArguments(
+            "scale needs a number of workers" if workers is None else f"{command} takes no number of workers"
+        )
+    if command == "scale" and target is None:
+        raise InvalidArguments("scale needs the name of a pool")
+
+
+def _where(app: App, host: str) -> tuple[Database, HostRow]:
+    """The database in which that host was heard of last."""
+    found = [(row, database) for database in app.registers for row in rows.known(database)]
+    mine = [(row, database) for row, database in found if row.name == host]
+    if not mine:
+        names = sorted({row.name for row, _ in found})
+        hint = did_you_mean(host, names) or f"; known: {', '.join(names) or 'none'}"
+        raise UnknownHost(f"no supervisor of a host {host!r} was heard of{hint}")
+    row, database = min(mine, key=lambda one: one[0].silent)
+    return database, row
+
+
+def _host(app: App, row: HostRow) -> Host:
+    seen = app.clock.micros() - int(row.silent * 1e6)
+    return Host(name=row.name, seen=seen, silent=row.silent, lease=row.lease, snapshot=_snapshot(row.snapshot))
+
+
+def _snapshot(said: bytes) -> Snapshot | None:
+    try:
+        return msgspec.convert(json.loads(said), Snapshot)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _order(row: OrderRow) -> Order:
+    facts = {name: value for name, value in msgspec.structs.asdict(row).items() if name != "said_by"}
+    # Between being taken and being answered there are some milliseconds.
+    state = "waiting" if row.state == "taken" else row.state
+    return Order(**facts | {"by": row.said_by, "state": state})

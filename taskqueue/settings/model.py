@@ -93,6 +93,7 @@ class PoolSettings(Struct, frozen=True, kw_only=True):
 class SupervisorSettings(Struct, frozen=True, kw_only=True):
     """`[supervisor]`. `user` and `group` are names or numbers; "" and None: as the process was started."""
 
+    host: Annotated[str, rules.host] = ""
     grace: Annotated[float, seconds()] = 30.0
     boot_timeout: Annotated[float, seconds(1)] = 30.0
     control_socket: Annotated[Path, rules.path] = Path("var/supervisor.sock")

@@ -59,6 +59,11 @@ def name(value: Any) -> str:
     return given
 
 
+def host(value: Any) -> str:
+    """What a host is called; an empty text means what the system calls it."""
+    return name(value) if value != "" else ""
+
+
 def prefix(value: Any) -> str:
     """What the names of tables or of a service's queues begin with."""
     if not _PREFIX.fullmatch(text(value)):

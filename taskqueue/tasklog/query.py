@@ -59,6 +59,18 @@ class Query(msgspec.Struct, frozen=True, kw_only=True):
         return base64.urlsafe_b64encode(_digest(body) + body).decode().rstrip("=")
 
 
+def wildcard(column: str, text: str) -> Filter:
+    """What people type of a column's text: `*` stands for any text, and everything else for itself."""
+    if "*" not in text:
+        return Filter(column, Op.EQ, text)
+    return Filter(column, Op.LIKE, escaped(text).replace("*", "%"))
+
+
+def escaped(text: str) -> str:
+    """`text` in a `like` pattern, standing for itself."""
+    return text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+
+
 def check(search: Search) -> Query:
     """The search as a query; InvalidSearch says in one line what is wrong and what would be right."""
     _known(search.sort, SORTS, "sort order")

@@ -2,38 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import ParamSpec, TypeVar
-
 import msgspec
-from anyio import CapacityLimiter, to_thread
 
 from taskqueue.app import App
 from taskqueue.errors import UnknownEntry
 from taskqueue.ids import is_id
 from taskqueue.tasklog.entry import Entry
 from taskqueue.tasklog.reading import TaskLog
+from taskqueue.web.sampler import Sampler
+from taskqueue.web.threads import Threads
 from taskqueue.web.tokens import Caller
 from taskqueue.web.watching import Watching
-
-P = ParamSpec("P")
-R = TypeVar("R")
-#: requests that ask a store at the same time; others wait their turn
-THREADS = 8
-
-
-class Threads:
-    """Runs what blocks, a few at a time. What nobody waits for any more goes on to its end."""
-
-    def __init__(self, most: int = THREADS) -> None:
-        self._most = most
-        self._limiter: CapacityLimiter | None = None
-
-    async def run(self, function: Callable[[], R]) -> R:
-        """What it returns, or raises."""
-        if self._limiter is None:  # only inside of an event loop can it be made
-            self._limiter = CapacityLimiter(self._most)
-        return await to_thread.run_sync(function, limiter=self._limiter, abandon_on_cancel=True)
+from taskqueue.web.works import Works
 
 
 class Desk(msgspec.Struct, frozen=True, kw_only=True):
@@ -43,6 +23,8 @@ class Desk(msgspec.Struct, frozen=True, kw_only=True):
     caller: Caller
     threads: Threads
     watching: Watching
+    sampler: Sampler
+    works: Works
     known: frozenset[str] = frozenset()
 
     @property

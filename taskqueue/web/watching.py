@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import defaultdict
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import NamedTuple
 
-from taskqueue.errors import BrokerUnavailable
+from taskqueue.errors import TaskQueueError
 from taskqueue.status import Status
 from taskqueue.tasklog.entry import MAX_PAGE, Entry, Filter, Op
 from taskqueue.tasklog.reading import TaskLog
@@ -35,6 +35,7 @@ class Mark(NamedTuple):
         return cls(entry.status, entry.progress if entry.status is Status.RUNNING else None)
 
 
+Marks = Mapping[str, Mark]
 #: asks for the marks of these; who is gone has none
 Look = Callable[[Sequence[str]], dict[str, Mark]]
 
@@ -59,59 +60,63 @@ class Watching:
     def __init__(self, look: Look, run: Callable[[Callable[[], dict[str, Mark]]], Awaitable[dict[str, Mark]]]) -> None:
         self._look = look
         self._run = run
-        self._waiting: dict[str, list[tuple[Mark, asyncio.Future[None]]]] = defaultdict(list)
+        self._waits: set[_Wait] = set()
         self._poller: asyncio.Task[None] | None = None
-        self._away: BrokerUnavailable | None = None
-        self._closed = False
+        self._away: TaskQueueError | None = None
+        self.closed = False
 
-    async def differs(self, task_id: str, mark: Mark, *, within: float) -> bool:
-        """Wait until that task is no more as `mark` says; False if it still is after so many seconds.
+    async def changed(self, marks: Marks, *, within: float) -> set[str]:
+        """Wait until a task is no more as its mark says; those that are not. None after so many seconds, or if closed.
 
-        Raises BrokerUnavailable if the store does not say so then.
+        Raises what keeps the store from saying so, such as BrokerUnavailable, at the end of the time.
         """
-        if self._closed or within <= 0:
-            return False
-        ours = mark, asyncio.get_running_loop().create_future()
-        self._waiting[task_id].append(ours)
+        if self.closed or within <= 0 or not marks:
+            return set()
+        ours = _Wait(marks, asyncio.get_running_loop().create_future())
+        self._waits.add(ours)
         self._poll()
         try:
-            await asyncio.wait_for(ours[1], within)
+            return await asyncio.wait_for(ours.found, within)
         except TimeoutError:
             if self._away is not None:
                 raise self._away from None
-            return False
+            return set()
         finally:
-            self._forget(task_id, ours)
-        return not self._closed
+            self._waits.discard(ours)
 
     def close(self) -> None:
         """Nobody waits any longer: the server leaves."""
-        self._closed = True
-        self._wake(ours for waiting in self._waiting.values() for ours in waiting)
-
-    def _forget(self, task_id: str, ours: tuple[Mark, asyncio.Future[None]]) -> None:
-        self._waiting[task_id].remove(ours)
-        if not self._waiting[task_id]:
-            del self._waiting[task_id]
+        self.closed = True
+        for wait in self._waits:
+            wait.tell(set())
 
     def _poll(self) -> None:
         if self._poller is None or self._poller.done():
             self._poller = asyncio.create_task(self._ticks())
 
     async def _ticks(self) -> None:
-        while self._waiting:
-            await asyncio.sleep(TICK)
-            ids = list(self._waiting)
-            if ids and (found := await self._ask(ids)) is not None:
-                self._wake(ours for i in ids for ours in self._waiting.get(i, ()) if found.get(i) != ours[0])
-
-    async def _ask(self, ids: list[str]) -> dict[str, Mark] | None:
-        """What the store says of these; None if it is away. One line when it goes and one when it is back (P15)."""
         try:
-            found: dict[str, Mark] = {}
+            while self._waits:
+                await asyncio.sleep(TICK)
+                await self._tick(list(self._waits))
+        finally:
+            # Should it break, nobody is left to wait for nothing.
+            for wait in self._waits:
+                wait.tell(set())
+
+    async def _tick(self, waits: Sequence[_Wait]) -> None:
+        if waits and (found := await self._ask(waits)) is not None:
+            for wait in waits:
+                if changed := {i for i, mark in wait.marks.items() if found.get(i) != mark}:
+                    wait.tell(changed)
+
+    async def _ask(self, waits: Iterable[_Wait]) -> Marks | None:
+        """What the store says of theirs; None if it is away. One line when it goes and one when it is back (P15)."""
+        ids, found = list({i for wait in waits for i in wait.marks}), dict[str, Mark]()
+        try:
             for batch in _batches(ids):
-                found |= await self._run(lambda batch=batch: self._look(batch))  # type: ignore[misc]  # bound now
-        except BrokerUnavailable as error:
+                found |= await self._run(partial(self._look, batch))
+        except TaskQueueError as error:
             if self._away is None:
                 log.warning("the store is away: %s", error)
             self._away = error
@@ -121,11 +126,17 @@ class Watching:
         self._away = None
         return found
 
-    @staticmethod
-    def _wake(waiting: Iterable[tuple[Mark, asyncio.Future[None]]]) -> None:
-        for _, future in waiting:
-            if not future.done():
-                future.set_result(None)
+
+class _Wait:
+    """Somebody who waits for a change of these."""
+
+    def __init__(self, marks: Marks, found: asyncio.Future[set[str]]) -> None:
+        self.marks = marks
+        self.found = found
+
+    def tell(self, changed: set[str]) -> None:
+        if not self.found.done():
+            self.found.set_result(changed)
 
 
 def _batches(ids: Sequence[str]) -> Iterable[Sequence[str]]:

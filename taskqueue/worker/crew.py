@@ -45,7 +45,7 @@ class Crew:
         chores: Callable[[], None] = lambda: None,
         place: Place | None = None,
     ) -> None:
-        self.host = socket.gethostname()
+        self.host = place.host if place else socket.gethostname()
         #: its slot under a master; None: it runs alone
         self.place = place
         self.slot = place.name if place else f"{self.host}:{os.getpid()}"

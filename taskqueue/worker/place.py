@@ -49,6 +49,11 @@ class Place(msgspec.Struct, frozen=True, eq=False):
     #: called with what people should see in the list of processes, such as "idle"
     title: Callable[[str], None] = lambda _: None
 
+    @property
+    def host(self) -> str:
+        """The name of its supervisor's host."""
+        return self.name.partition("/")[0]
+
 
 class Ear(threading.Thread):
     """Listens to the master: `heard` is called at once and whenever something may have changed, `orphaned` once."""

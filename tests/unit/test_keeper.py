@@ -107,6 +107,9 @@ def test_duties_are_done_as_often_as_they_are_due(clock, queue, monkeypatch):
     done: list[tuple[str, object]] = []
     monkeypatch.setattr(module.tally, "fold_all", lambda database: done.append(("fold", database)))
     monkeypatch.setattr(module.incarnations, "strike_off", lambda database: done.append(("strike off", database)))
+    tidied: list[tuple[str, object]] = []
+    for what, table in (("settle", module.orders), ("forget", module.orders), ("forget", module.hosts)):
+        monkeypatch.setattr(table, what, lambda database, what=what: tidied.append((what, database)))
     keeper = Keeper([queue], clock, registers=["one", "two"], retention={Status.FAILED: DAY})
     for _ in range(120):
         keeper.step()
@@ -117,6 +120,7 @@ def test_duties_are_done_as_often_as_they_are_due(clock, queue, monkeypatch):
     assert calls.count(("relay", 2.0)) == 120
     assert done == [(what, name) for what in ("fold", "strike off") for name in ("one", "two")] * 12
     assert len(queue.task_log.purges) == 2
+    assert tidied == [(what, name) for what in ("settle", "forget", "forget") for name in ("one", "two")] * 2
 
 
 def test_a_queue_in_one_store_has_nothing_to_relay(clock, queue):

@@ -12,6 +12,7 @@ from taskqueue.cli.parameters import Moment, StatusName
 from taskqueue.ids import earliest
 from taskqueue.status import Status
 from taskqueue.tasklog.entry import Filter, Op
+from taskqueue.tasklog.query import wildcard
 from taskqueue.tasklog.reading import TaskLog
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -41,7 +42,7 @@ _OPTIONS = (
 
 def looked_for(task_log: TaskLog, said: dict[str, Any]) -> tuple[Filter, ...]:
     """The conditions that were said."""
-    found = [_text(column, said[column]) for column in _TEXTS if said[column] is not None]
+    found = [wildcard(column, said[column]) for column in _TEXTS if said[column] is not None]
     statuses = statuses_of(said)
     if statuses:
         found.append(Filter("status", Op.IN, statuses))
@@ -64,10 +65,3 @@ def in_words(said: dict[str, Any]) -> str:
     words += [f"{column} {said[column]!r}" for column in (*_TEXTS, "parent") if said[column] is not None]
     words += ["made since then"] if said["since"] is not None else []
     return ", ".join(filter(None, words))
-
-
-def _text(column: str, value: str) -> Filter:
-    if "*" not in value:
-        return Filter(column, Op.EQ, value)
-    plain = value.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
-    return Filter(column, Op.LIKE, plain.replace("*", "%"))

@@ -195,12 +195,40 @@ def _facts(new: _New) -> None:
         _has("started_at", TIME),
         _has("lease_until", TIME),
     )
+    _hosts(new)
     number = sa.Column("id", TIME.with_variant(NUMBER, "sqlite"), sa.Identity(), primary_key=True)
     new.table("tally", number, _has("queue", NAME), _has("what", sa.String(16)), _has("delta", TIME))
     new.table("meta", _key("name", sa.String(64)), _has("value", sa.Text()))
     new.fact("message_id", "0")
     new.fact("oldest_release", "1")
     _numbers(new)
+
+
+def _hosts(new: _New) -> None:
+    new.table(
+        "host",
+        _key("name", NAME),
+        _has("seat", sa.Text()),
+        _has("snapshot", BYTES),
+        _has("seen_at", TIME),
+        _has("lease_until", TIME),
+    )
+    new.table(
+        "order",
+        _key("id", ID),
+        _has("host", NAME),
+        _has("command", sa.String(16)),
+        _may("target", NAME),
+        _may("workers", NUMBER),
+        _has("said_by", NAME),
+        _has("state", sa.String(16)),
+        _has("answer", sa.Text()),
+        _has("created_at", TIME),
+        _may("ended_at", TIME),
+        _may("taken_by", ID),
+        _has("lease_until", TIME),
+    )
+    new.index("order_host", "order", "host", "state")
 
 
 def _numbers(new: _New) -> None:

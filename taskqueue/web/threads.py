@@ -1,0 +1,24 @@
+"""What blocks, run in threads: a few at a time, so that no crowd of callers becomes one of connections."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+from anyio import CapacityLimiter, to_thread
+
+R = TypeVar("R")
+
+
+class Threads:
+    """At most so many at a time; others wait their turn. What nobody waits for any more goes on to its end."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._limiter: CapacityLimiter | None = None
+
+    async def run(self, function: Callable[[], R]) -> R:
+        """What it returns, or raises."""
+        if self._limiter is None:  # only inside of an event loop can it be made
+            self._limiter = CapacityLimiter(self._most)
+        return await to_thread.run_sync(function, limiter=self._limiter, abandon_on_cancel=True)
