@@ -10,15 +10,17 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from functools import partial
 from time import monotonic
-from typing import TypeVar
+from typing import TypeVar, get_args
 
 from prometheus_client.metrics_core import Metric
 
 from taskqueue.app import App
 from taskqueue.errors import TaskQueueError
+from taskqueue.operations.hosts import Host, hosts
 from taskqueue.operations.queues import QueueState, state_of
 from taskqueue.operations.stores import Store, stores
 from taskqueue.operations.workers import workers
+from taskqueue.snapshot import SlotState
 from taskqueue.status import Status
 from taskqueue.web.families import gauge, histogram
 from taskqueue.worker.counters import Histogram
@@ -65,6 +67,7 @@ class Look:
         yield _entries(self._ask(task_log, self._app.task_log.stats) or {})
         if all(self._up.values()):
             yield self._workers(task_log)
+            yield from _of_hosts(self._ask(task_log, partial(hosts, self._app)) or [])
         yield gauge(
             "store_up", "Whether the store answers.", [({"store": store}, up) for store, up in self._up.items()]
         )
@@ -109,6 +112,20 @@ def _of_queues(states: list[QueueState]) -> Iterator[Metric]:
     yield gauge("queue_paused", "Whether the queue is paused for the whole fleet.", paused)
     serving = [({"queue": one.queue}, one.workers) for one in states]
     yield gauge("queue_workers", "Living workers of all hosts that serve the queue.", serving)
+
+
+def _of_hosts(found: list[Host]) -> Iterator[Metric]:
+    up = [({"host": host.name}, host.lease >= 0) for host in found]
+    yield gauge("host_up", "Whether the host's supervisor was heard of in time.", up)
+    states = [
+        ({"host": host.name, "state": state}, sum(slot.state == state for slot in host.snapshot.slots))
+        for host in found
+        if host.snapshot is not None
+        for state in get_args(SlotState)
+    ]
+    yield gauge("host_workers", "Processes of the host's supervisor, by state.", states)
+    degraded = [({"host": host.name}, host.snapshot and host.snapshot.degraded) for host in found]
+    yield gauge("host_degraded", "Whether the host misses a worker, or has a problem.", degraded)
 
 
 def _entries(stats: dict[str, dict[Status, int]]) -> Metric:

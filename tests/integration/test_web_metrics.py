@@ -36,7 +36,9 @@ def project(tmp_path):
 
 
 def scraped(project, scrape=None, **headers):
-    with TestClient(create(project.app, scrape=scrape), base_url="http://127.0.0.1") as client:
+    with TestClient(
+        create(project.app, scrape=scrape), base_url="http://127.0.0.1", client=("127.0.0.1", 50000)
+    ) as client:
         answer = client.get("/metrics", headers=headers)
     assert answer.status_code == 200
     return answer
@@ -159,7 +161,7 @@ def test_only_who_may_see_the_fleet_sees_metrics(tmp_path):
         + "".join(f'[web.tokens.{role}]\ntoken = "{role}{token}"\nrole = "{role}"\n' for role in ("user", "reader"))
     )
     project._settle(tmp_path, project.config.read_text())
-    with TestClient(create(project.app), base_url="http://127.0.0.1") as client:
+    with TestClient(create(project.app), base_url="http://127.0.0.1", client=("127.0.0.1", 50000)) as client:
         said = {
             shown: client.get("/metrics", headers={"Authorization": f"Bearer {shown}{token}"}).status_code
             for shown in ("user", "reader", "nobody")
