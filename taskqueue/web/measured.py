@@ -124,7 +124,7 @@ def _of_hosts(found: list[Host]) -> Iterator[Metric]:
         for state in get_args(SlotState)
     ]
     yield gauge("host_workers", "Processes of the host's supervisor, by state.", states)
-    degraded = [({"host": host.name}, host.snapshot and host.snapshot.degraded) for host in found]
+    degraded = [({"host": host.name}, host.snapshot.degraded) for host in found if host.snapshot is not None]
     yield gauge("host_degraded", "Whether the host misses a worker, or has a problem.", degraded)
 
 
