@@ -56,8 +56,8 @@ class Commands:
 
     def _pause(self, name: str | None, paused: Paused | None) -> Answer:
         target: Fleet | Pool | Slot = self._fleet if name is None else self._fleet.target(name)
-        if not isinstance(target, Fleet) and self._pool_of(target).name in self._fleet.keepers:
-            raise Refused("the keeper is never paused: it holds no task, and gives back what dead workers held")
+        if not isinstance(target, Fleet) and (pool := self._pool_of(target).name) in self._fleet.attendants:
+            raise Refused(f"{pool} is never paused: it runs no task, and others need it meanwhile")
         before, target.paused = target.paused, paused if paused is None else target.paused or paused
         if paused is None and isinstance(target, Slot):
             target.resume_process()
@@ -83,8 +83,8 @@ class Commands:
         pool = self._fleet.target(request.target)
         if isinstance(pool, Slot):
             raise Refused(f"{request.target!r} is one worker: name its pool, {pool.pool!r}")
-        if pool.name in self._fleet.keepers:
-            raise Refused("there is one keeper, always")
+        if pool.name in self._fleet.attendants:
+            raise Refused(f"there is one {pool.wish.kind} process, and never another number of them")
         if pool.gone:
             raise Refused(f"pool {pool.name!r} is not in the configuration any more, and drains")
         most = ROWS // 4

@@ -14,7 +14,7 @@ from supervisor.scoreboard import Scoreboard
 from supervisor.slot import Slot
 from supervisor.spawn import CannotFork, Duty, Spawner
 from supervisor.wants import Wants
-from supervisor.work import keep, worker
+from supervisor.work import keep, serve, worker
 
 log = logging.getLogger(__name__)
 
@@ -73,6 +73,8 @@ class Deeds:
         wish = self._fleet.pools[slot.pool].wish
         if wish.kind == "keeper":
             return partial(keep, self._wants.settings, self._board, self._socket)
+        if wish.kind == "web":
+            return partial(serve, self._wants.settings, self._board)
         return partial(worker, self._wants.settings, wish)
 
     def _could_not_fork(self, slot: Slot, error: CannotFork, now: float) -> None:
@@ -87,7 +89,7 @@ class Deeds:
         """It has left its slot: it may end its task."""
         self._fleet.leavers.append(child)
         if not child.standing.rung:
-            patience = self._wants.patience_with(keeper=child.pool in self._fleet.keepers)
+            patience = self._wants.patience_with(attendant=child.pool in self._fleet.attendants)
             child.tell(Rung.TERM, now, until=now + patience)
 
     def _push(self, child: Child, rung: Rung, why: str, now: float) -> None:

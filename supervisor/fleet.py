@@ -19,7 +19,7 @@ from taskqueue.errors import TaskQueueError, did_you_mean
 
 
 class Pool:
-    """The slots of one queue, of several, or of the keeper."""
+    """The slots of one queue, of several, of the keeper, or of the web server."""
 
     def __init__(self, wish: Wish, slot_name: Callable[[str, int], str]) -> None:
         self._slot_name = slot_name
@@ -135,8 +135,8 @@ class Fleet:
 
     @property
     def working(self) -> bool:
-        """There are processes beside the keeper's."""
-        return any(child.pool not in self.keepers for child in self.children)
+        """There are processes that may hold tasks."""
+        return any(child.pool not in self.attendants for child in self.children)
 
     @property
     def settled(self) -> bool:
@@ -149,14 +149,19 @@ class Fleet:
         return {name for name, pool in self.pools.items() if pool.wish.kind == "keeper"}
 
     @property
+    def attendants(self) -> set[str]:
+        """Names of the pools that run no tasks: the keeper's, and the web server's."""
+        return {name for name, pool in self.pools.items() if not pool.wish.works}
+
+    @property
     def keepers_children(self) -> list[Child]:
         """The keeper's process, or processes while it is replaced."""
         return [child for slot in self.slots if slot.pool in self.keepers for child in slot.children]
 
     @property
     def worker_pools(self) -> list[Pool]:
-        """All but the keeper's."""
-        return [pool for pool in self.pools.values() if pool.wish.kind != "keeper"]
+        """Those that run tasks."""
+        return [pool for pool in self.pools.values() if pool.wish.works]
 
     def remember(self, child: Child, verdict: Verdict, now: float, random: Random) -> None:
         """A process has ended."""
@@ -183,8 +188,8 @@ class Fleet:
         raise UnknownTarget(f"no pool or slot {name[:200]!r}{hint}")
 
     def is_paused(self, slot: Slot) -> bool:
-        """The host, its pool or the slot itself is paused. The keeper never is."""
-        if slot.pool in self.keepers:
+        """The host, its pool or the slot itself is paused. Who runs no tasks never is."""
+        if slot.pool in self.attendants:
             return False
         return any((self.paused, self.pools[slot.pool].paused, slot.paused))
 

@@ -18,8 +18,8 @@ from taskqueue.worker.orders import SAME
 
 log = logging.getLogger(__name__)
 
-#: how long the keeper may take to leave, in seconds
-KEEPERS_GRACE = 5.0
+#: how long who runs no task may take to leave, in seconds
+ATTENDANTS_GRACE = 5.0
 #: keys of [supervisor] that are read once
 _FIXED = ("host", "pidfile", "control_socket", "user", "group", "umask")
 
@@ -99,9 +99,9 @@ class Wants:
             case _:
                 return 0.0
 
-    def patience_with(self, *, keeper: bool) -> float:
-        """The same for one process: the keeper, which runs no task, is never waited for."""
-        return min(KEEPERS_GRACE, self.patience) if keeper else self.patience
+    def patience_with(self, *, attendant: bool) -> float:
+        """The same for one process: the keeper and the web server, which run no task, are never waited for."""
+        return min(ATTENDANTS_GRACE, self.patience) if attendant else self.patience
 
     def give_up_if_hopeless(self) -> None:
         """Leave when pools cannot ever start, if that is wanted ([supervisor] exit_when)."""
@@ -142,7 +142,7 @@ class Wants:
 
     def _want(self, settings: Settings) -> None:
         found = wishes(settings)
-        if not any(wish.workers for wish in found.values() if wish.kind != "keeper"):
+        if not any(wish.workers for wish in found.values() if wish.works):
             raise ConfigurationError(
                 f"{settings.file}: no queue needs a worker here: tasks of memory:// run where they are enqueued, and "
                 "every other queue has workers = 0; set [queues.NAME] workers"

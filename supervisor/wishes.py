@@ -7,31 +7,39 @@ from typing import Any, Literal
 
 import msgspec
 
+from taskqueue import snapshot
 from taskqueue.settings import QueueSettings, Settings
 
-KEEPER = "keeper"
+KEEPER, WEB = "keeper", "web"
 
 
 class Wish(msgspec.Struct, frozen=True, kw_only=True):
     """One pool, as the file has it."""
 
     name: str
-    kind: Literal["queue", "pool", "keeper"]
+    kind: snapshot.Kind
     queues: tuple[str, ...] = ()
     selector: str = "weighted"
     workers: int = 1
     #: whatever a process of it has read at its start: where this differs, processes must be replaced
     basis: Any = None
 
+    @property
+    def works(self) -> bool:
+        """It runs tasks."""
+        return self.kind in snapshot.WORKING
+
 
 def wishes(settings: Settings) -> dict[str, Wish]:
-    """By name: the keeper, each queue with workers of its own, and the pools.
+    """By name: the keeper, the web server if one is wanted, each queue with workers of its own, and the pools.
 
     Queues whose tasks run at once where they are enqueued (memory://) need no workers.
     """
+    everything = _common(settings), _own(settings, settings.queues)
     queues = [queue for queue in settings.queues.values() if queue.workers and _waits(settings, queue)]
     found = [
-        Wish(name=_keeper_of(settings), kind="keeper", basis=(_common(settings), _own(settings, settings.queues))),
+        Wish(name=_free(KEEPER, settings), kind="keeper", basis=everything),
+        *([Wish(name=_free(WEB, settings), kind="web", basis=(everything, settings.web))] if settings.web.bind else []),
         *(_wish(settings, queue.name, "queue", (queue.name,), queue.workers) for queue in queues),
         *(
             _wish(settings, pool.name, "pool", pool.queues, pool.workers, selector=pool.selector)
@@ -68,8 +76,8 @@ def _common(settings: Settings) -> Any:
     return settings.app, settings.brokers, settings.task_log, settings.logging, into
 
 
-def _keeper_of(settings: Settings) -> str:
-    name = KEEPER
+def _free(name: str, settings: Settings) -> str:
+    """That name, or one like it that no pool has."""
     while name in settings.queues or name in settings.pools:
         name = f"_{name}"
     return name

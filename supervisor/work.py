@@ -1,4 +1,4 @@
-"""What the children do: work on queues, or keep the store. Everything is opened here, after the fork."""
+"""What the children do: work on queues, keep the store, or serve the web. Everything is opened here, after the fork."""
 
 from __future__ import annotations
 
@@ -48,6 +48,18 @@ def worker(settings: Settings, wish: Wish, place: Place) -> int:
     return app.worker(wish.queues, worker_limits(settings, wish.queues), selector=wish.selector, place=place).run(
         ending=True
     )
+
+
+def serve(settings: Settings, board: Scoreboard, place: Place) -> int:
+    """Serve the web until told to go; the exit code. Nothing of it is imported where it is not wanted."""
+    app = _app(settings)
+    from taskqueue.web import extra
+
+    extra.require()
+    from supervisor.scrape import Scrape
+    from taskqueue.web import serve as web
+
+    return web.serve(app, place=place, scrape=Scrape(board.blocks, settings.supervisor.control_socket))
 
 
 def _app(settings: Settings) -> App:

@@ -10,6 +10,9 @@ from typing import Literal
 
 from msgspec import Struct
 
+Kind = Literal["queue", "pool", "keeper", "web"]
+#: kinds of pools that run tasks; the others attend to them
+WORKING = ("queue", "pool")
 SlotState = Literal["down", "boot", "up", "stopping", "fatal"]
 Activity = Literal["booting", "idle", "running", "paused", "stopping", ""]
 
@@ -57,10 +60,10 @@ class Slot(Struct, frozen=True, kw_only=True):
 
 
 class Pool(Struct, frozen=True, kw_only=True):
-    """The workers of one queue ("queue") or of several ("pool"), or the keeper."""
+    """The workers of one queue ("queue") or of several ("pool"), or the keeper, or the web server."""
 
     name: str
-    kind: Literal["queue", "pool", "keeper"]
+    kind: Kind
     queues: tuple[str, ...] = ()
     #: workers that there should be now
     wanted: int
@@ -70,6 +73,11 @@ class Pool(Struct, frozen=True, kw_only=True):
     scaled: bool = False
     paused: tuple[Pause, ...] = ()
     slots: tuple[Slot, ...] = ()
+
+    @property
+    def works(self) -> bool:
+        """It runs tasks."""
+        return self.kind in WORKING
 
     @property
     def up(self) -> int:

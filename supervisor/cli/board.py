@@ -26,7 +26,7 @@ class Row(NamedTuple):
 def rows(snapshot: Snapshot) -> Iterator[Row]:
     """A row for each pool, and below it one for each of its workers."""
     for pool in snapshot.pools:
-        alone = pool.kind == "keeper" and len(pool.slots) == 1
+        alone = not pool.works and len(pool.slots) == 1
         if not alone:
             yield Row((Styled(pool.name, "bold"), _capacity(pool)), _about(pool))
         for slot in pool.slots:
@@ -38,7 +38,7 @@ def plain_rows(snapshot: Snapshot) -> Iterator[Sequence[str]]:
     """PLAIN: a line for each worker."""
     for pool in snapshot.pools:
         for slot in pool.slots:
-            pauses = dict.fromkeys((*(() if pool.kind == "keeper" else snapshot.paused), *pool.paused, *slot.paused))
+            pauses = dict.fromkeys((*(snapshot.paused if pool.works else ()), *pool.paused, *slot.paused))
             facts = [slot.pid or "", _span(slot.age), slot.task_name, slot.task_id, _span(slot.task_age), slot.done]
             counts = [slot.restarts, "" if slot.memory is None else slot.memory]
             paused = "; ".join(map(pause_text, pauses))
@@ -48,7 +48,7 @@ def plain_rows(snapshot: Snapshot) -> Iterator[Sequence[str]]:
 
 def headline(snapshot: Snapshot) -> list[Styled]:
     """The first line: how it is, in parts of their own colour."""
-    workers = [pool for pool in snapshot.pools if pool.kind != "keeper"]
+    workers = [pool for pool in snapshot.pools if pool.works]
     up, wanted = sum(pool.up for pool in workers), sum(pool.wanted for pool in workers)
     busy = sum(slot.activity == "running" for pool in workers for slot in pool.slots)
     how = Styled("paused", WAITING) if snapshot.paused and snapshot.state == "running" else _phase(snapshot)

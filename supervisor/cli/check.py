@@ -49,7 +49,8 @@ def _workers(app: App) -> str:
     pools = list(_pools(app))
     total = sum(workers for _, workers, _ in pools)
     lines = [f"{name}: {count(workers, 'worker')}{serves}" for name, workers, serves in pools]
-    return "\n      ".join([f"{total:,}, and the keeper", *lines])
+    beside = f"the keeper, and the web server at {bind}" if (bind := app.settings.web.bind) else "and the keeper"
+    return "\n      ".join([f"{total:,}, {beside}", *lines])
 
 
 def _pools(app: App) -> Iterator[tuple[str, int, str]]:

@@ -95,7 +95,7 @@ def _waited_for(master: Master) -> str:
         snapshot = snapshot_of(master.ask("status"))
     except Unanswered:  # it is about to go
         return "stopping"
-    left = [slot for pool in snapshot.pools if pool.kind != "keeper" for slot in pool.slots if slot.pid]
+    left = [slot for pool in snapshot.pools if pool.works for slot in pool.slots if slot.pid]
     longest = max(left, key=lambda slot: slot.task_age or 0.0, default=None)
     if longest is None or longest.task_age is None:
         return f"stopping: {count(len(left), 'worker')} left"

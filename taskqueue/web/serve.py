@@ -21,6 +21,7 @@ from taskqueue.web.application import create
 from taskqueue.web.hub import Hub
 from taskqueue.web.listener import Listener, listen
 from taskqueue.web.metrics import Scrape
+from taskqueue.worker.memory import private_memory
 from taskqueue.worker.orders import Orders, Stop
 from taskqueue.worker.place import Place, drain
 from taskqueue.worker.scorecard import State
@@ -30,7 +31,7 @@ log = logging.getLogger(__name__)
 #: seconds for which a child waits for its predecessor's address, and for which requests may go on after a stop
 PATIENCE, GRACE = 10.0, 1
 #: a child says that it lives so often, and is taken for hung after so many seconds without a word
-BEAT, HUNG = 1.0, 15.0
+BEAT, HUNG = 2.0, 15.0
 
 
 def serve(app: App, *, place: Place | None = None, scrape: Scrape | None = None) -> int:
@@ -60,7 +61,8 @@ def beat(place: Place | None, app: App, *, done: int = 0) -> None:
     """Let a master know that this child turns."""
     if place is not None:
         now = app.clock.monotonic()
-        place.scorecard.update(state=State.IDLE, since=now, deadline=now + HUNG, done=done)
+        memory = private_memory() // 1024
+        place.scorecard.update(state=State.IDLE, since=now, deadline=now + HUNG, done=done, memory=memory)
 
 
 def _import_modules(app: App) -> None:
