@@ -115,3 +115,10 @@ class Group(Command, click.Group):
         """Without importing any of them."""
         with formatter.section("Commands"):
             formatter.write_dl([(name, short) for name, (_, short) in self.commands_at.items()])
+
+
+class ListingGroup(Group):
+    """Commands about what it lists where none of them is said."""
+
+    def __init__(self, *args: Any, **settings: Any) -> None:
+        super().__init__(*args, invoke_without_command=True, no_args_is_help=False, **settings)

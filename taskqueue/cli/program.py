@@ -20,6 +20,7 @@ COMMANDS = {
     "enqueue": (f"{_PACKAGE}.enqueue:command", "Enqueue a task by its name."),
     "run": (f"{_PACKAGE}.run:command", "Run a task here and now, without a queue."),
     "queues": (f"{_PACKAGE}.queues:command", "How full the queues are; pause and resume them."),
+    "hosts": (f"{_PACKAGE}.hosts:command", "What the hosts' supervisors do; tell them what to do."),
     "log": (f"{_PACKAGE}.log:command", "What became of tasks: list, show, why, cancel, retry, ..."),
     "stuck": (f"{_PACKAGE}.stuck:command", "Tasks that nobody works on any more; bring them back."),
     "move": (f"{_PACKAGE}.move:command", "Move a queue's messages to another broker."),

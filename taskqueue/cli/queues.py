@@ -8,7 +8,7 @@ import click
 import msgspec
 
 from taskqueue.cli import terminal
-from taskqueue.cli.command import Command, Group
+from taskqueue.cli.command import Command, ListingGroup
 from taskqueue.cli.session import Session, me
 from taskqueue.cli.terminal import Cell, Styled
 from taskqueue.operations import queues
@@ -19,16 +19,9 @@ from taskqueue.operations.times import local, rfc3339, seconds
 COLUMNS = ("Queue", "Waiting", "Delayed", "Leased", "Oldest", "Workers", "Paused", "Store")
 
 
-class QueuesGroup(Group):
-    """Without a command of its own it lists."""
-
-    def __init__(self, *args: Any, **settings: Any) -> None:
-        super().__init__(*args, invoke_without_command=True, no_args_is_help=False, **settings)
-
-
 @click.command(
     "queues",
-    cls=QueuesGroup,
+    cls=ListingGroup,
     commands_at={
         "pause": ("taskqueue.cli.queues:pause", "Let no worker of the fleet start a task of a queue."),
         "resume": ("taskqueue.cli.queues:resume", "Let them go on."),

@@ -7,6 +7,7 @@ its workers are registered. A host that was not heard of is shown by its last wo
 from __future__ import annotations
 
 import json
+import threading
 from typing import Literal, get_args
 
 import msgspec
@@ -25,6 +26,8 @@ Command = Literal["pause", "resume", "scale", "restart"]
 State = Literal["waiting", "done", "refused", "lost"]
 #: for how long one `watch` may ask, in seconds
 LONGEST_WATCH = 300.0
+#: seconds between two looks for an answer
+LOOK = 0.1
 
 
 class Host(msgspec.Struct, frozen=True, kw_only=True):
@@ -116,6 +119,14 @@ def order_of(app: App, order_id: str) -> Order:
         if (row := orders.get(database, order_id)) is not None:
             return _order(row)
     raise UnknownOrder(f"there is no order {order_id!r}; those that ended are forgotten after a day")
+
+
+def answered(app: App, order_id: str, *, within: float) -> Order:
+    """Wait until the order has ended, for `within` seconds at the most; how far it is. Raises as `order_of` does."""
+    deadline = app.clock.monotonic() + within
+    while (found := order_of(app, order_id)).state == "waiting" and app.clock.monotonic() < deadline:
+        threading.Event().wait(LOOK)
+    return found
 
 
 def latest(app: App, *, limit: int = 50) -> list[Order]:
