@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import socket
+import subprocess
+import textwrap
 from types import SimpleNamespace
 
 import pytest
@@ -20,7 +22,7 @@ from taskqueue.status import Status
 from taskqueue.web.application import create
 from taskqueue.worker.counters import Counters
 from taskqueue.worker.outage import Outages
-from tests.support import tasks
+from tests.support import readme, tasks
 from tests.support.project import Project
 from tests.support.prometheus import Scraped, checked, promtool  # noqa: F401  # a fixture
 from tests.unit.test_counters import outcome, work
@@ -170,10 +172,17 @@ def test_only_who_may_see_the_fleet_sees_metrics(tmp_path):
     project.close()
 
 
+def test_prometheus_takes_the_configuration_of_the_readme(tmp_path, promtool):  # noqa: F811
+    (said,) = re.findall(r"^ {4}scrape_configs:\n(?: {4}.*\n)+", readme.TEXT, re.MULTILINE)
+    file = tmp_path / "prometheus.yml"
+    file.write_text(textwrap.dedent(said).replace("/run/secrets/taskqueue-reader", str(file)))
+    found = subprocess.run([promtool, "check", "config", file], capture_output=True, text=True)
+    assert found.returncode == 0, found.stdout + found.stderr
+
+
 def test_every_metric_has_a_line_in_the_readme(project):
     blocks = Blocks(1)
     count(blocks, (work(), outcome(), True))
     found = Scraped(scraped(project, Scrape(blocks, project.folder / "no.sock")).text)
-    readme = (tasks.Path(__file__).parents[2] / "README.md").read_text()
     families = {family.name + "_total" * (family.type == "counter") for family in found.families}
-    assert [name for name in sorted(families) if not re.search(rf"`{name}\b", readme)] == []
+    assert [name for name in sorted(families) if not re.search(rf"`{name}\b", readme.TEXT)] == []
