@@ -1,4 +1,4 @@
-"""What all processes of this host have counted: blocks of shared memory, mapped before the first fork.
+"""What all processes of this host have counted, and logged last: blocks of shared memory, mapped before the first fork.
 
 A block belongs to a row of the scoreboard, and goes with it from one process to the next, which goes on from what it
 finds there. So each has one writer, also while an old process and its successor are in one slot; and what all of them
@@ -13,8 +13,13 @@ from collections.abc import Iterator
 
 from taskqueue.worker.block import SIZE, Block
 from taskqueue.worker.counters import Counts, decode
+from taskqueue.worker.lastlines import ROOM
 
 _HEAD = struct.Struct("=I")
+#: of a block for what a task logged last
+LINES = 2 * (ROOM + 64)
+#: memory that is not used needs no swap space either; named by Python from 3.13 on
+_FLAGS = mmap.MAP_SHARED | mmap.MAP_ANONYMOUS | getattr(mmap, "MAP_NORESERVE", 0)
 #: the first page says how many blocks have been used
 PAGE = 4096
 
@@ -23,7 +28,8 @@ class Blocks:
     """All of them. Made by the master; its children inherit it. What is not used yet takes no memory."""
 
     def __init__(self, rows: int) -> None:
-        self._memory = mmap.mmap(-1, PAGE + (rows + 1) * SIZE)
+        self._lines_at = PAGE + (rows + 1) * SIZE
+        self._memory = mmap.mmap(-1, self._lines_at + rows * LINES, _FLAGS)
         #: the master's own
         self.master = Block(self._memory, offset=PAGE)
 
@@ -32,6 +38,10 @@ class Blocks:
         if number >= self._used:
             _HEAD.pack_into(self._memory, 0, number + 1)
         return self._of(number)
+
+    def lines(self, number: int) -> Block:
+        """Where the process with that row leaves what its task logged last."""
+        return Block(self._memory, offset=self._lines_at + number * LINES, size=LINES)
 
     def counts(self) -> Counts:
         """All that workers have counted since the master began."""

@@ -27,7 +27,7 @@ ROWS = 4096
 #: a row is a scorecard and, behind it, whether its process is wanted to pause
 ROW = SIZE + 64
 #: how many deaths can wait for a keeper, and the size of each record
-GRAVES, GRAVE = 64, 8192
+GRAVES, GRAVE = 64, 32768
 #: room for the names of queues that are paused, twice
 NOTICE = 2 * 65536
 _HEAD = struct.Struct("=I")
@@ -51,7 +51,7 @@ class Scoreboard:
             return None
         # The row that was given back last: so there are no more blocks than there were processes at once.
         number = self._free.pop()
-        row = Row(self.memory, number, block=self.blocks.take(number))
+        row = Row(self.memory, number, block=self.blocks.take(number), lines=self.blocks.lines(number))
         row.begin(slot, paused_by_signal=paused_by_signal)
         return row
 
@@ -64,9 +64,10 @@ class Scoreboard:
 class Row:
     """One process' row."""
 
-    def __init__(self, memory: mmap.mmap, number: int, *, block: Block) -> None:
+    def __init__(self, memory: mmap.mmap, number: int, *, block: Block, lines: Block) -> None:
         self.number = number
         self.block = block
+        self.lines = lines
         self._memory = memory
         self._wanted_at = number * ROW + SIZE
         self.scorecard = Scorecard(memory, offset=number * ROW)
@@ -175,8 +176,13 @@ class Notice:
 
 
 def _fitting(death: Death) -> bytes:
-    """Its record, with as much of the stacks as there is room for. What JSON has to escape takes up to six times it."""
+    """Its record, with as much of log and stacks as there is room for; what JSON escapes takes up to six times it.
+
+    Of the log the beginning goes, and of the stacks the end.
+    """
     death = msgspec.structs.replace(death, slot=death.slot[:500])
+    while len(body := msgspec.json.encode(death)) > GRAVE - _HEAD.size and death.log:
+        death = msgspec.structs.replace(death, log=death.log[len(death.log) // 4 + 1 :])
     while len(body := msgspec.json.encode(death)) > GRAVE - _HEAD.size:
         shorter = {task: cause[: len(cause) * 3 // 4] for task, cause in (death.running or {}).items()}
         death = msgspec.structs.replace(death, running=shorter)

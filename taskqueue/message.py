@@ -51,3 +51,5 @@ class Lost(msgspec.Struct, frozen=True, gc=False):
     alone: bool = False
     #: its owner is known to have died while it ran this one: of what, in one line, and behind it maybe the stacks
     cause: str | None = None
+    #: and what this one logged last, as lines
+    log: str | None = None

@@ -1,4 +1,4 @@
-"""A block of shared memory for what one worker has counted, beside its scorecard's row.
+"""A block of shared memory for what one worker has counted, or what its task logged, beside its scorecard's row.
 
 A block has one writer at a time, the process that has the row; the next one that gets it reads what the last one
 wrote, and goes on from there. It is written to two sides by turns, each with its length and a checksum: what is being
@@ -14,22 +14,28 @@ import zlib
 SIZE = 32768
 _HEAD, _SIDE = struct.Struct("=IB"), struct.Struct("=II")
 _SIDES_AT = 8
-_ROOM = (SIZE - _SIDES_AT) // 2
-#: how many bytes it takes
-CAPACITY = _ROOM - _SIDE.size
 #: a reader that the writer overtakes begins again so many times
 TRIES = 5
+
+
+def capacity(size: int) -> int:
+    """How many bytes a block of that size takes."""
+    return (size - _SIDES_AT) // 2 - _SIDE.size
+
+
+CAPACITY = capacity(SIZE)
 
 
 class Block:
     """One block of that buffer. Nothing of it is touched, and so none of its memory exists, before it is used."""
 
-    def __init__(self, buffer: mmap.mmap, *, offset: int = 0) -> None:
+    def __init__(self, buffer: mmap.mmap, *, offset: int = 0, size: int = SIZE) -> None:
         self._buffer = buffer
         self._offset = offset
+        self._capacity = capacity(size)
 
     def write(self, body: bytes) -> None:
-        """Replace what stands there by `body`, which has CAPACITY bytes at most."""
+        """Replace what stands there by `body`, which is no longer than its capacity."""
         turn = (self._turn + 1) & 0xFFFFFFFF
         at = self._side(turn)
         self._buffer[at + _SIDE.size : at + _SIDE.size + len(body)] = body
@@ -59,10 +65,10 @@ class Block:
         return int(_HEAD.unpack_from(self._buffer, self._offset)[0])
 
     def _side(self, turn: int) -> int:
-        return self._offset + _SIDES_AT + turn % 2 * _ROOM
+        return self._offset + _SIDES_AT + turn % 2 * (self._capacity + _SIDE.size)
 
     def _body(self, turn: int) -> bytes | None:
         at = self._side(turn)
         length, checksum = _SIDE.unpack_from(self._buffer, at)
-        body = self._buffer[at + _SIDE.size : at + _SIDE.size + min(length, CAPACITY)]
+        body = self._buffer[at + _SIDE.size : at + _SIDE.size + min(length, self._capacity)]
         return body if length and zlib.crc32(body) == checksum else None

@@ -14,12 +14,15 @@ from typing import TYPE_CHECKING
 from taskqueue.context import context
 from taskqueue.logs import TASK_FACTS, TextFormatter
 from taskqueue.visible import storable
+from taskqueue.worker.block import Block
 
 if TYPE_CHECKING:
     from taskqueue.worker.inbox import Work
 
 #: so many lines are kept, of so many bytes together; of one record so many characters, and of its exception no more
 LINES, SIZE, RECORD = 50, 8192, 2000
+#: what they take in shared memory at most, with the id of their task
+ROOM = SIZE + 128
 #: our own records of a run say what its attempt says already
 _OURS = ("taskqueue", "supervisor")
 
@@ -47,8 +50,8 @@ class LastLines:
 
 
 @contextmanager
-def keeping(current: Callable[[], Work | None]) -> Iterator[None]:
-    """Inside, the root logger's records are kept with the `current` work.
+def keeping(current: Callable[[], Work | None], *, room: Block | None = None) -> Iterator[None]:
+    """Inside, the root logger's records are kept with the `current` work; in `room`, too, for whoever finds us dead.
 
     Where logging is not set up nothing is: a handler of ours would take the place of Python's last resort.
     """
@@ -56,7 +59,7 @@ def keeping(current: Callable[[], Work | None]) -> Iterator[None]:
     if not root.handlers:
         yield
         return
-    handler = KeepLast(current)
+    handler = KeepLast(current, room)
     root.addHandler(handler)
     try:
         yield
@@ -71,9 +74,10 @@ class KeepLast(logging.Handler):
     `extra={"task_id": ...}`.
     """
 
-    def __init__(self, current: Callable[[], Work | None]) -> None:
+    def __init__(self, current: Callable[[], Work | None], room: Block | None = None) -> None:
         super().__init__()
         self._current = current
+        self._room = room
         self.setFormatter(TextFormatter(left_out=TASK_FACTS, longest=RECORD))
 
     def emit(self, record: logging.LogRecord) -> None:
@@ -93,3 +97,11 @@ class KeepLast(logging.Handler):
             return
         lines = work.lines = work.lines or LastLines()
         lines.add(text)
+        if self._room is not None:
+            self._room.write(f"{work.id}\n{lines.text}".encode())
+
+
+def logged(body: bytes | None, task_id: str) -> str:
+    """What that task logged last, from such a room; nothing, if what stands there is another's."""
+    of, _, text = (body or b"").decode(errors="replace").partition("\n")
+    return text if of == task_id else ""

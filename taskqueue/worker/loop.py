@@ -66,7 +66,7 @@ class Worker:
             self._give_signs_of_life(lifeline)
             lifeline.start()
             try:
-                with keeping(lambda: self._inbox.current):
+                with keeping(lambda: self._inbox.current, room=crew.place.lines if crew.place else None):
                     self._work()
             except BaseException:
                 self._leaving.leave()

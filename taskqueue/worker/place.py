@@ -44,6 +44,8 @@ class Place(msgspec.Struct, frozen=True, eq=False):
     wanted: Callable[[], Wanted]
     #: where it leaves what it has counted
     block: Block | None = None
+    #: and what its task logged last, should it die with it
+    lines: Block | None = None
     #: called when the master should look at the scoreboard
     ring: Callable[[], None] = lambda: None
     #: called with what people should see in the list of processes, such as "idle"

@@ -91,3 +91,13 @@ def test_log_show_has_the_lines(project):
     said = json.loads(shown(project, handle.id, "--json"))
     (attempt,) = said["attempts_that_did_not_end_well"]
     assert attempt["log"].endswith("line 0  of=1")
+
+
+def test_under_a_supervisor_what_a_killed_worker_s_task_logged_is_not_lost(supervisor, site):
+    handle, silent = site.queue.enqueue(tasks.tells_and_dies, 3), site.queue.enqueue(tasks.tells_and_dies, 0)
+    handle.wait(30)
+    silent.wait(30)
+    (attempt,) = site.queue.task_log.attempts(handle.id)
+    assert attempt.cause.value == "crash"
+    assert [line.rpartition("] ")[2] for line in attempt.log.splitlines()] == ["line 0", "line 1", "line 2"]
+    assert logged(site, silent) == [None]

@@ -364,3 +364,13 @@ def has_children_and_fails_at_first(ledger: str) -> None:
     context.create_children([traced.bind(ledger)])
     if context.attempt == 1:
         raise Retry("once more", delay=0)
+
+
+@task
+def tells_and_dies(lines: int) -> None:
+    """Takes its worker with it at its first run; logs nothing at its second."""
+    if context.attempt > 1:
+        return
+    for number in range(lines):
+        log.info("line %d", number)
+    os.kill(os.getpid(), signal.SIGKILL)
