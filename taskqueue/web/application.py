@@ -31,6 +31,7 @@ def create(app: App, *, scrape: Scrape | None = None) -> Starlette:
         middleware=[Middleware(Guard, web=app.settings.web)],
         exception_handlers=dict.fromkeys((Problem, TaskQueueError, HTTPException, Exception), problems.answer),
     )
+    made.router.redirect_slashes = False
     made.state.hub = hub
     return made
 

@@ -26,6 +26,8 @@ from taskqueue.errors import (
     SchemaMismatch,
     TaskQueueError,
     UnknownEntry,
+    UnknownHost,
+    UnknownOrder,
     UnknownQueue,
     UnknownTask,
 )
@@ -37,6 +39,8 @@ RETRY_AFTER = 2
 STATUS: dict[type[TaskQueueError], int] = {
     UnknownEntry: 404,
     UnknownQueue: 404,
+    UnknownHost: 404,
+    UnknownOrder: 404,
     UnknownTask: 422,
     InvalidArguments: 422,
     InvalidSearch: 422,

@@ -16,12 +16,35 @@ from taskqueue.settings import parse
 from tests.support import sqs
 from tests.support.servers import open_in
 from tests.support.shell import Shell, shell
+from tests.support.web import Web
 
 
 @pytest.fixture
 def sh(tmp_path: Path) -> Iterator[Shell]:
     with shell(tmp_path) as opened:
         yield opened
+
+
+# The web application
+
+
+@pytest.fixture
+def open_web(tmp_path: Path) -> Iterator[Callable[..., Web]]:
+    """Opens applications, each in this test's folder, and closes them."""
+    with ExitStack() as stack:
+
+        def opened(**options: object) -> Web:
+            made = Web(tmp_path, **options)
+            stack.callback(made.close)
+            return made
+
+        yield opened
+
+
+@pytest.fixture
+def web(open_web: Callable[..., Web]) -> Web:
+    """One with tokens."""
+    return open_web()
 
 
 # Queues at SQS
