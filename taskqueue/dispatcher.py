@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, Unpack, overload
 
-from taskqueue import codec
 from taskqueue.clock import Clock, SystemClock
 from taskqueue.errors import ConfigurationError, InvalidArguments, InvalidTransition
 from taskqueue.filing import Filed, Router, Said, file, file_again
@@ -18,6 +17,7 @@ from taskqueue.sending import Stored, put, send
 from taskqueue.task.base import AbstractTask, NamedTask
 from taskqueue.task.callback import CallableClass, CallbackTask
 from taskqueue.task.function import TaskFunction, as_task
+from taskqueue.tasklog.entry import Entry
 
 if TYPE_CHECKING:
     from taskqueue.tasklog.reading import TaskLog
@@ -160,14 +160,18 @@ class QueueDispatcher(Enqueuer):
 
     def retry(self, task_id: str) -> Handle[Any]:
         """Enqueue an ended task once more: same parameters, owner and parent, under a new id linked to the old one."""
-        old = self.task_log.get(task_id)
-        if not old.status.ended:
-            raise InvalidTransition(f"task {task_id} is {old.status.label}; only an ended task can be repeated")
-        queue = self.queue(old.queue)
-        (again,), _ = self._send(
-            lambda trace: [file_again(old, queue, self.clock, trace=trace)], repeats=codec.peek(old.payload).trace
+        return self.retry_many([task_id])[0]
+
+    def retry_many(self, task_ids: Iterable[str]) -> list[Handle[Any]]:
+        """The same for several, in their order; all of these or none, as `enqueue_many`."""
+        old = [self.task_log.get(task_id) for task_id in task_ids]
+        for one in old:
+            if not one.status.ended:
+                raise InvalidTransition(f"task {one.id} is {one.status.label}; only an ended task can be repeated")
+        again, _ = self._send(
+            lambda trace: [file_again(one, self.queue(one.queue), self.clock, trace=trace) for one in old], repeats=old
         )
-        return Handle(again.entry.id, self.task_log)
+        return [Handle(filed.entry.id, self.task_log) for filed in again]
 
     def spawn(self, parent: Parent, tasks: Sequence[AbstractTask], keys: Sequence[str | None]) -> list[Handle[Any]]:
         """Enqueue children of a running task, under its fence; a child that exists already is left as it is (R11)."""
@@ -203,7 +207,7 @@ class QueueDispatcher(Enqueuer):
         *,
         parent: Parent | None = None,
         connection: Any = None,
-        repeats: Mapping[str, str] | None = None,
+        repeats: Sequence[Entry] = (),
     ) -> Stored:
         return send(filing, lambda filed: self._put(filed, parent=parent, connection=connection), repeats=repeats)
 

@@ -51,8 +51,8 @@ class Tracer(ABC):
     """Follows tasks from where they are enqueued to where they run. There is none unless the application wants one."""
 
     @abstractmethod
-    def sending(self, *, repeats: Mapping[str, str] | None = None) -> AbstractContextManager[Sent]:
-        """Around an enqueue; `repeats` was sent with the message that it repeats."""
+    def sending(self, *, repeats: Sequence[Mapping[str, str] | None] = ()) -> AbstractContextManager[Sent]:
+        """Around an enqueue; `repeats` was sent with the messages that it repeats."""
 
     @abstractmethod
     def processing(self, run: Running) -> AbstractContextManager[Ended]:

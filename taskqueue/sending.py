@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from typing import Any
 
+from taskqueue import codec
 from taskqueue.database.engine import Database
 from taskqueue.errors import ConfigurationError
 from taskqueue.filing import Filed
@@ -23,16 +24,16 @@ def send(
     filing: Callable[[Mapping[str, str] | None], list[Filed]],
     put: Callable[[list[Filed]], dict[str, str]],
     *,
-    repeats: Mapping[str, str] | None = None,
+    repeats: Sequence[Entry] = (),
 ) -> Stored:
     """What was filed, and what `put` said of it. The tracer follows, if there is one.
 
-    `filing` is given what it sends along; `repeats` is what went with the message that is repeated.
+    `filing` is given what it sends along; `repeats` are entries whose messages are repeated.
     """
     if (tracer := HOOKS.tracer) is None:
         filed = filing(None)
         return filed, put(filed)
-    with tracer.sending(repeats=repeats) as sent:
+    with tracer.sending(repeats=[codec.peek(old.payload).trace for old in repeats]) as sent:
         filed = filing(sent.headers)
         sent.describe([(f.entry.id, f.queue.name, f.entry.name) for f in filed])
         return filed, put(filed)

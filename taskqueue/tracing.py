@@ -70,10 +70,10 @@ class OpenTelemetry(Tracer):
         self._tracer = trace.get_tracer(SYSTEM, __version__, provider)
 
     @contextmanager
-    def sending(self, *, repeats: Mapping[str, str] | None = None) -> Iterator[Sent]:
+    def sending(self, *, repeats: Sequence[Mapping[str, str] | None] = ()) -> Iterator[Sent]:
         from opentelemetry import propagate, trace
 
-        links = _links(repeats)
+        links = [link for headers in repeats for link in _links(headers)]
         with self._tracer.start_as_current_span("send", kind=trace.SpanKind.PRODUCER, links=links) as span:
             headers: dict[str, str] = {}
             propagate.inject(headers)

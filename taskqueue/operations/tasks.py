@@ -13,7 +13,6 @@ from msgspec.structs import replace
 
 from taskqueue import codec
 from taskqueue.app import App
-from taskqueue.errors import UnknownEntry
 from taskqueue.handle import Handle
 from taskqueue.status import Status
 from taskqueue.task import AbstractTask
@@ -80,7 +79,8 @@ def changes(
 
     Only what `task_log` may see is changed: pass one owner's view for that owner. An id given alone must exist
     (UnknownEntry); of several, those that do not are MISSING. `force` cancels running tasks at once. Raises
-    InvalidSearch, BrokerUnavailable; and of a retry UnknownQueue where the task's queue is not configured here.
+    InvalidSearch, BrokerUnavailable; and of a retry, which repeats a batch whole or not at all, QueueFull, and
+    UnknownQueue where a task's queue is not configured here.
     """
     for batch in _batches(task_log, which):
         match action:
@@ -89,7 +89,7 @@ def changes(
             case "archive":
                 yield _archive(task_log, batch)
             case "retry":
-                yield [_retried(app, task_log, task_id) for task_id in batch]
+                yield _retry(app, task_log, batch)
 
 
 def make_task(app: App, name: str, typed: Mapping[str, Any]) -> AbstractTask:
@@ -158,11 +158,14 @@ def _entries(task_log: TaskLog, ids: Sequence[str]) -> dict[str, Entry]:
     return {entry.id: entry for entry in page.entries}
 
 
-def _retried(app: App, task_log: TaskLog, task_id: str) -> Change:
-    try:
-        entry = task_log.get(task_id)
-    except UnknownEntry:
-        return Change(task_id, Outcome.MISSING)
-    if not entry.status.ended:
-        return Change(task_id, Outcome.OPEN)
-    return Change(task_id, Outcome.RETRIED, app.dispatcher.retry(task_id).id)
+def _retry(app: App, task_log: TaskLog, ids: Sequence[str]) -> list[Change]:
+    there = _entries(task_log, ids)
+    ended = [task_id for task_id in ids if task_id in there and there[task_id].status.ended]
+    made = {old: new.id for old, new in zip(ended, app.dispatcher.retry_many(ended), strict=True)}
+
+    def change_of(task_id: str) -> Change:
+        if task_id in made:
+            return Change(task_id, Outcome.RETRIED, made[task_id])
+        return Change(task_id, Outcome.OPEN if task_id in there else Outcome.MISSING)
+
+    return [change_of(task_id) for task_id in ids]

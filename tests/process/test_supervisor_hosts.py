@@ -241,7 +241,7 @@ def test_the_command_line_shows_hosts_and_gives_them_orders(two, sh):
         return line.split("\t")
 
     eventually(lambda: row()[:3] == ["red", "running", "1/1"])
-    assert row()[5].startswith("default by ")
+    assert row()[6].startswith("default by ")
     refused = sh.type("hosts", "restart", "red", "defalt")
     assert refused.code == 1
     assert refused.line.startswith("red: ")

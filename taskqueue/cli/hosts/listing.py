@@ -17,7 +17,7 @@ from taskqueue.operations.hosts import Host
 from taskqueue.operations.times import rfc3339, seconds
 from taskqueue.snapshot import Pause, Snapshot
 
-COLUMNS = ("Host", "State", "Workers", "Running", "Restarts", "Paused", "Heard", "Version", "Problems")
+COLUMNS = ("Host", "State", "Workers", "Running", "Heard", "Version", "Paused", "Problems")
 _ORDERS = "taskqueue.cli.hosts.orders"
 
 
@@ -52,38 +52,38 @@ def command(context: click.Context, *, as_json: bool) -> None:
     if as_json:
         terminal.json([_plain(host) for host in found])
     elif found or not terminal.at_terminal():
-        terminal.table(COLUMNS, map(_row, found), right=COLUMNS[2:5], wide=("Paused", "Problems"))
+        versions = {host.snapshot.version for host in found if host.snapshot is not None}
+        # As in a rolling deploy; where all are the same, nobody needs to see it.
+        rows = [_row(host, version=len(versions) > 1 or not terminal.at_terminal()) for host in found]
+        terminal.table(COLUMNS, rows, right=COLUMNS[2:4], wide=("Paused", "Problems"))
     else:
         terminal.note("no supervisor was heard of: `supervisor run` starts one")
 
 
-def _row(host: Host) -> list[Cell]:
-    said = host.snapshot
-    facts = ["", "", "", "", "", "its last word cannot be read: it is of another release"]
-    if said is not None:
-        workers = [pool for pool in said.pools if pool.kind != "keeper"]
-        slots = [slot for pool in workers for slot in pool.slots]
-        facts = [
-            f"{sum(pool.up for pool in workers)}/{sum(pool.wanted for pool in workers)}",
-            str(sum(slot.activity == "running" for slot in slots)),
-            str(sum(slot.restarts for slot in slots)),
-            ", ".join(dict.fromkeys(_paused(said))),
-            said.version,
-            "; ".join(said.problems),
-        ]
-    up, running, restarts, paused, version, problems = facts
+def _row(host: Host, *, version: bool) -> list[Cell]:
     heard = f"{seconds(host.silent)} ago"
+    workers, running, paused, problems = _facts(host.snapshot)
+    short = host.alive and host.snapshot is not None and host.snapshot.degraded
     return [
         host.name,
         _state(host),
-        Styled(up, "bold red") if host.alive and said is not None and said.degraded else up,
+        Styled(workers, "bold red") if short else workers,
         running,
-        restarts,
-        Styled(paused, "yellow"),
         heard if host.alive else Styled(heard, "bold red"),
-        version,
+        host.snapshot.version if version and host.snapshot is not None else "",
+        Styled(paused, "yellow"),
         Styled(problems, "bold red"),
     ]
+
+
+def _facts(said: Snapshot | None) -> tuple[str, str, str, str]:
+    """Workers that are up, those that run a task, what is paused, and what somebody should look at."""
+    if said is None:
+        return "", "", "", "its last word cannot be read: it is of another release"
+    pools = [pool for pool in said.pools if pool.kind != "keeper"]
+    running = sum(slot.activity == "running" for pool in pools for slot in pool.slots)
+    up = f"{sum(pool.up for pool in pools)}/{sum(pool.wanted for pool in pools)}"
+    return up, str(running), ", ".join(dict.fromkeys(_paused(said))), "; ".join(said.problems)
 
 
 def _state(host: Host) -> Cell:

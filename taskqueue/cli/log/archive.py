@@ -8,9 +8,10 @@ import click
 
 from taskqueue.cli import terminal
 from taskqueue.cli.command import Command
-from taskqueue.cli.log.bulk import choice, choose
+from taskqueue.cli.log.bulk import carry_out, choice, choose
 from taskqueue.cli.session import Session
 from taskqueue.errors import EXIT_FAILED
+from taskqueue.operations.tasks import Outcome
 from taskqueue.status import ENDED, Status
 
 
@@ -29,17 +30,15 @@ def command(session: Session, /, *, given: tuple[str, ...], **said: Any) -> int:
 
     The exit code is 1 if a task that was given by its id has not ended.
     """
-    task_log = session.app.dispatcher.task_log
+    app = session.app
+    task_log = app.dispatcher.task_log
     statuses = [status for status in ENDED if status is not Status.ARCHIVED]
     chosen = choose(task_log, given, said, verb="Archive", statuses=statuses)
-    with terminal.progress("archiving", chosen.total) as show:
-        done = task_log.archive(chosen.search or chosen.ids, progress=show)
+    told, counts = carry_out(app, chosen, "archive", words="archiving")
     if chosen.search is not None:
-        terminal.line(f"{len(done):,} archived")
+        terminal.line(f"{counts[Outcome.ARCHIVED]:,} archived")
         return 0
-    # What was archived before is archived now.
-    done |= {task_id for task_id in chosen.ids if task_log.status(task_id) is Status.ARCHIVED}
-    for task_id in chosen.ids:
-        what = "archived" if task_id in done else f"not archived: it is {task_log.status(task_id).label}"
-        terminal.line(f"{task_id} {what}")
-    return EXIT_FAILED if set(chosen.ids) - done else 0
+    for one in told:
+        done = one.outcome is Outcome.ARCHIVED
+        terminal.line(f"{one.id} {'archived' if done else f'not archived: it is {task_log.status(one.id).label}'}")
+    return EXIT_FAILED if counts.total() > counts[Outcome.ARCHIVED] else 0

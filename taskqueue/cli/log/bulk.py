@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import click
 import msgspec
 
+from taskqueue.app import App
 from taskqueue.cli import terminal
 from taskqueue.cli.find import find
 from taskqueue.cli.log.filters import filters, in_words, looked_for, statuses_of
+from taskqueue.operations.tasks import Action, Change, Outcome, changes
 from taskqueue.operations.words import count
 from taskqueue.status import Status
 from taskqueue.tasklog.entry import Search
@@ -57,11 +60,21 @@ def choose(
     return Chosen(search=Search(filters=looked_for(task_log, said)), total=total)
 
 
-def matching(task_log: TaskLog, chosen: Chosen) -> Sequence[str]:
-    """The ids, read page by page where a search was chosen."""
-    if chosen.search is None:
-        return chosen.ids
-    return [entry.id for entry in task_log.each(msgspec.structs.replace(chosen.search, limit=500))]
+def carry_out(
+    app: App, chosen: Chosen, action: Action, *, words: str, force: bool = False
+) -> tuple[list[Change], Counter[Outcome]]:
+    """Do it, with a bar that is called `words`; what became of each task whose id was given, and how many of all.
+
+    The former is empty where a search was chosen.
+    """
+    told: list[Change] = []
+    counts = Counter[Outcome]()
+    with terminal.progress(words, chosen.total) as show:
+        for batch in changes(app, app.dispatcher.task_log, action, chosen.search or chosen.ids, force=force):
+            counts.update(one.outcome for one in batch)
+            show(counts.total())
+            told += batch if chosen.ids else ()
+    return told, counts
 
 
 def _count(task_log: TaskLog, said: dict[str, Any]) -> int | None:

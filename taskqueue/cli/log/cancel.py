@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import Any
 
 import click
 
 from taskqueue.cli import terminal
 from taskqueue.cli.command import Command
-from taskqueue.cli.log.bulk import choice, choose
+from taskqueue.cli.log.bulk import carry_out, choice, choose
 from taskqueue.cli.session import Session
 from taskqueue.errors import EXIT_FAILED
+from taskqueue.operations.tasks import Outcome
 from taskqueue.status import OPEN
-from taskqueue.tasklog.entry import Cancellation
 
 WORDS = {
-    Cancellation.CANCELLED: "cancelled",
-    Cancellation.REQUESTED: "it runs: asked to stop",
-    Cancellation.TOO_LATE: "too late: it had ended",
+    Outcome.CANCELLED: "cancelled",
+    Outcome.REQUESTED: "it runs: asked to stop",
+    Outcome.TOO_LATE: "too late: it had ended",
+    Outcome.MISSING: "gone: it was purged meanwhile",
 }
 
 
@@ -40,14 +40,12 @@ def command(session: Session, /, *, given: tuple[str, ...], force: bool, **said:
     What has not started never will. A task that runs is asked, and stops when it looks at `context.cancel_requested`.
     The exit code is 1 if it was too late for a task that was given by its id.
     """
-    task_log = session.app.dispatcher.task_log
-    chosen = choose(task_log, given, said, verb="Cancel", statuses=OPEN)
-    with terminal.progress("cancelling", chosen.total) as show:
-        done = task_log.cancel(chosen.search or chosen.ids, force=force, progress=show)
+    app = session.app
+    chosen = choose(app.dispatcher.task_log, given, said, verb="Cancel", statuses=OPEN)
+    told, counts = carry_out(app, chosen, "cancel", words="cancelling", force=force)
     if chosen.ids:
-        for task_id in chosen.ids:
-            terminal.line(f"{task_id} {WORDS[done[task_id]]}")
-        return EXIT_FAILED if Cancellation.TOO_LATE in done.values() else 0
-    counts = Counter(done.values())
+        for one in told:
+            terminal.line(f"{one.id} {WORDS[one.outcome]}")
+        return EXIT_FAILED if counts[Outcome.TOO_LATE] or counts[Outcome.MISSING] else 0
     terminal.line(", ".join(f"{counts[what]:,} {words}" for what, words in WORDS.items() if counts[what]) or "no tasks")
     return 0

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from taskqueue.app import App
 from taskqueue.database.engine import Database
-from taskqueue.operations.doctor import queues, sqs, stores
+from taskqueue.operations.doctor import hosts, queues, sqs, stores
 from taskqueue.operations.doctor.finding import Finding as Finding
 from taskqueue.operations.doctor.finding import examined, well
 from taskqueue.queue import Queue
@@ -32,6 +32,7 @@ def examinations(app: App) -> Iterator[Finding]:
     for queue in opened:
         yield from _queue(app, queue, away)
     if len(opened) == len(app.settings.queues) and not away:
+        yield from examined("hosts", lambda: hosts.supervisors(app))
         yield from examined("stuck tasks", lambda: queues.stuck_tasks(app))
 
 
