@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from time import monotonic
 from typing import TypeVar, get_args
@@ -44,7 +44,7 @@ class Latencies:
 
     def family(self) -> Metric:
         """The metric."""
-        samples = [({"store": store}, values) for store, values in self._by_store.items()]
+        samples = [({"store": store}, values) for store, values in list(self._by_store.items())]
         words = "How long a store took to answer what was asked for these metrics."
         return histogram("store_latency_seconds", words, LATENCIES, samples)
 
@@ -68,9 +68,7 @@ class Look:
         if all(self._up.values()):
             yield self._workers(task_log)
             yield from _of_hosts(self._ask(task_log, partial(hosts, self._app)) or [])
-        yield gauge(
-            "store_up", "Whether the store answers.", [({"store": store}, up) for store, up in self._up.items()]
-        )
+        yield store_up(self._up)
 
     def _workers(self, store: Store) -> Metric:
         alive = self._ask(store, lambda: workers(self._app)) or []
@@ -92,6 +90,11 @@ class Look:
             return None
         self._latencies.note(name, monotonic() - began)
         return answer
+
+
+def store_up(found: Mapping[str, bool]) -> Metric:
+    """The metric that says which stores answer."""
+    return gauge("store_up", "Whether the store answers.", [({"store": store}, up) for store, up in found.items()])
 
 
 def name_of(store: Store) -> str:

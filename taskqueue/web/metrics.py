@@ -18,14 +18,36 @@ from starlette.routing import Route
 
 from taskqueue import __version__
 from taskqueue.app import App
+from taskqueue.operations.stores import stores
 from taskqueue.web.families import gauge
-from taskqueue.web.measured import Latencies, Look
+from taskqueue.web.measured import Latencies, Look, name_of, store_up
 from taskqueue.web.tokens import Right, who
 
 #: what the supervisor knows of its host
 Scrape = Callable[[], Iterable[Metric]]
-#: for so long, in seconds, a scrape waits for one that is under way; then it goes without what the stores say
-PATIENCE = 2.0
+#: for so long, in seconds, a scrape waits for the stores: Prometheus itself gives up after 10 (`scrape_timeout`)
+PATIENCE = 4.0
+
+
+class Looking(threading.Thread):
+    """One look at the stores, which may keep it waiting for longer than anybody waits for it."""
+
+    def __init__(self, app: App, latencies: Latencies) -> None:
+        super().__init__(name="metrics", daemon=True)
+        self._app = app
+        self._latencies = latencies
+        self._found: list[Metric] | None = None
+
+    def run(self) -> None:
+        """The thread's life."""
+        self._found = [*Look(self._app, self._latencies).families()]
+
+    def answer(self) -> list[Metric]:
+        """What they said; if that takes too long, that none of them is up."""
+        self.join(PATIENCE)
+        if self._found is not None:
+            return self._found
+        return [store_up({name_of(store): False for store in stores(self._app)})]
 
 
 class Collector:
@@ -35,19 +57,24 @@ class Collector:
         self._app = app
         self._scrape = scrape
         self._latencies = Latencies()
-        self._busy = threading.Lock()
+        self._lock = threading.Lock()
+        self._looking: Looking | None = None
 
     def collect(self) -> Iterator[Metric]:
         """The families. A store that is away is one that is not up; what is known without it is told."""
         yield gauge("build_info", "The release that answers.", [({"version": __version__}, 1)])
         if self._scrape is not None:
             yield from self._scrape()
-        # One at a time: while a store keeps us waiting, scrapers come back and would fill all threads.
-        if self._busy.acquire(timeout=PATIENCE):
-            try:
-                yield from [*Look(self._app, self._latencies).families(), self._latencies.family()]
-            finally:
-                self._busy.release()
+        yield from self._look().answer()
+        yield self._latencies.family()
+
+    def _look(self) -> Looking:
+        """One at a time: while a store keeps us waiting, scrapers come back, and each would wait for it anew."""
+        with self._lock:
+            if self._looking is None or not self._looking.is_alive():
+                self._looking = Looking(self._app, self._latencies)
+                self._looking.start()
+            return self._looking
 
 
 class Exposition:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 HEAVY = ("alembic", "boto3", "click", "psutil", "rich", "sqlalchemy")
+EXTRAS = ("jinja2", "opentelemetry", "prometheus_client", "starlette", "uvicorn")
 
 
 def test_imports_only_go_down_the_floors() -> None:
@@ -20,5 +21,12 @@ def test_imports_only_go_down_the_floors() -> None:
 
 def test_importing_the_library_loads_nothing_heavy() -> None:
     program = f"import sys, taskqueue; print(*(m for m in {HEAVY} if m in sys.modules))"
+    loaded = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert loaded.stdout.split() == []
+
+
+def test_what_only_some_want_is_loaded_for_them_alone() -> None:
+    modules = "taskqueue.app, taskqueue.worker.loop, taskqueue.cli.program, taskqueue.tracing, supervisor.master"
+    program = f"import sys, {modules}; print(*(m for m in {EXTRAS} if m in sys.modules))"
     loaded = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
     assert loaded.stdout.split() == []

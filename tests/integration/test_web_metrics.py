@@ -19,6 +19,7 @@ from supervisor.verdict import Exit, Kind, Verdict
 from taskqueue.clock import SystemClock
 from taskqueue.operations import queues
 from taskqueue.status import Status
+from taskqueue.web import metrics
 from taskqueue.web.application import create
 from taskqueue.worker.counters import Counters
 from taskqueue.worker.outage import Outages
@@ -152,6 +153,18 @@ def test_a_store_that_is_away_is_not_up_and_the_rest_is_told(tmp_path, promtool)
     assert found.value("taskqueue_store_up", store="main") == 0
     assert found["taskqueue_tasks_total"] == 1
     assert "taskqueue_queue_messages" not in found
+
+
+def test_a_store_that_says_nothing_keeps_nobody_from_the_rest(tmp_path, monkeypatch):
+    monkeypatch.setattr(metrics, "PATIENCE", 0.5)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"postgresql+psycopg://127.0.0.1:{silent.getsockname()[1]}/none"
+        project = Project(tmp_path, stores=f'url = "{url}"', app="enqueue_timeout = 20")
+        blocks = Blocks(1)
+        count(blocks, (work(), outcome(), True))
+        found = Scraped(scraped(project, Scrape(blocks, project.folder / "no.sock")).text)
+        assert found.value("taskqueue_store_up", store="main") == 0
+        assert found["taskqueue_tasks_total"] == 1
 
 
 def test_only_who_may_see_the_fleet_sees_metrics(tmp_path):
