@@ -49,9 +49,9 @@ class Glance(msgspec.Struct, frozen=True):
 def glance(database: Database, host: str) -> Glance:
     """Look at what concerns that host now."""
     found: dict[int, list[str]] = {_PAUSED: [], _ORDERED: [], _WATCH: []}
-    for what, value in database.rows(_glance(database.tables), {"host": host}):
+    for what, _, value in sorted(database.rows(_glance(database.tables), {"host": host}), key=tuple):
         found[what].append(value)
-    return Glance(frozenset(found[_PAUSED]), tuple(sorted(found[_ORDERED])), "".join(found[_WATCH]))
+    return Glance(frozenset(found[_PAUSED]), tuple(found[_ORDERED]), "".join(found[_WATCH]))
 
 
 def publish(database: Database, name: str, *, seat: str, snapshot: bytes) -> bool:
@@ -140,15 +140,18 @@ def watched_for(said: str) -> float:
 
 
 @cache
-def _glance(tables: Tables) -> sa.CompoundSelect[int, str]:
+def _glance(tables: Tables) -> sa.CompoundSelect[int, int, str]:
     queue, order, meta = tables.queue.c, tables.order.c, tables.meta.c
 
-    def found(what: int, column: sa.ColumnElement[str]) -> sa.Select[int, str]:
-        return sa.select(sa.literal_column(str(what), sa.Integer), column)
+    def found(
+        what: int, column: sa.ColumnElement[str], at: sa.ColumnElement[int] | None = None
+    ) -> sa.Select[int, int, str]:
+        moment = sa.literal_column("0", sa.BigInteger) if at is None else at
+        return sa.select(sa.literal_column(str(what), sa.Integer), moment, column)
 
     waiting = (order.host == sa.bindparam("host")) & (order.state == sa.literal_column("'waiting'"))
     return sa.union_all(
         found(_PAUSED, queue.name).where(queue.paused_at.is_not(None)),
-        found(_ORDERED, order.id).where(waiting),
+        found(_ORDERED, order.id, order.created_at).where(waiting),
         found(_WATCH, meta.value).where(meta.name == sa.literal_column(f"'{_WATCHED}'")),
     )

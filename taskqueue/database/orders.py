@@ -124,8 +124,8 @@ def latest(database: Database, *, limit: int) -> list[OrderRow]:
     settle(database)
     table = database.tables.order
     with database.read() as connection:
-        rows = connection.execute(sa.select(table).order_by(table.c.id.desc()).limit(limit)).mappings()
-        return [_order(row) for row in rows]
+        newest = sa.select(table).order_by(table.c.created_at.desc(), table.c.id.desc()).limit(limit)
+        return [_order(row) for row in connection.execute(newest).mappings()]
 
 
 def settle(database: Database) -> None:

@@ -19,13 +19,17 @@ from taskqueue.database.engine import Database
 from taskqueue.database.hosts import HostRow
 from taskqueue.database.orders import PATIENCE, OrderRow
 from taskqueue.errors import InvalidArguments, UnknownHost, UnknownOrder, did_you_mean
+from taskqueue.ids import is_id
 from taskqueue.operations.times import seconds as in_words
 from taskqueue.snapshot import Snapshot
+from taskqueue.visible import is_storable
 
 Command = Literal["pause", "resume", "scale", "restart"]
 State = Literal["waiting", "done", "refused", "lost"]
 #: for how long one `watch` may ask, in seconds
 LONGEST_WATCH = 300.0
+#: of one pool, as `taskqueue.settings` has it; and the longest name, in characters
+MOST_WORKERS, LONGEST = 1000, 255
 #: seconds between two looks for an answer
 LOOK = 0.1
 
@@ -106,7 +110,7 @@ def order(
 
     Raises UnknownHost, InvalidArguments for what is no order, and BrokerUnavailable.
     """
-    _check(command, target, workers)
+    _check(command, target, workers, by)
     database, row = _where(app, host)
     lost = "" if row.lease >= 0 else f"lost: {host} was not heard of for {in_words(row.silent)}; nothing was done"
     left = orders.give(database, host, command, target=target, workers=workers, by=by, patience=patience, lost=lost)
@@ -115,7 +119,7 @@ def order(
 
 def order_of(app: App, order_id: str) -> Order:
     """How far an order is. Raises UnknownOrder, BrokerUnavailable."""
-    for database in app.registers:
+    for database in app.registers if is_id(order_id) else ():
         if (row := orders.get(database, order_id)) is not None:
             return _order(row)
     raise UnknownOrder(f"there is no order {order_id!r}; those that ended are forgotten after a day")
@@ -131,11 +135,11 @@ def answered(app: App, order_id: str, *, within: float) -> Order:
 
 def latest(app: App, *, limit: int = 50) -> list[Order]:
     """The newest orders, newest first: who said what, and what came of it. Raises BrokerUnavailable."""
-    found = {row.id: row for database in app.registers for row in orders.latest(database, limit=limit)}
-    return [_order(row) for _, row in sorted(found.items(), reverse=True)][:limit]
+    found = [row for database in app.registers for row in orders.latest(database, limit=limit)]
+    return [_order(row) for row in sorted(found, key=lambda row: (row.created_at, row.id), reverse=True)][:limit]
 
 
-def _check(command: str, target: str | None, workers: int | None) -> None:
+def _check(command: str, target: str | None, workers: int | None, by: str) -> None:
     if command not in get_args(Command):
         hint = did_you_mean(command, get_args(Command)) or f"; known: {', '.join(get_args(Command))}"
         raise InvalidArguments(f"{command!r} is no order{hint}")
@@ -145,6 +149,11 @@ def _check(command: str, target: str | None, workers: int | None) -> None:
         )
     if command == "scale" and target is None:
         raise InvalidArguments("scale needs the name of a pool")
+    if workers is not None and not 0 <= workers <= MOST_WORKERS:
+        raise InvalidArguments(f"a pool can have 0 to {MOST_WORKERS:,} workers, not {workers}")
+    for what, text in (("target", target), ("by", by)):
+        if text is not None and (not text or len(text) > LONGEST or not is_storable(text)):
+            raise InvalidArguments(f"{what} is a name of 1 to {LONGEST} characters")
 
 
 def _where(app: App, host: str) -> tuple[Database, HostRow]:

@@ -14,6 +14,9 @@ from taskqueue.operations.words import count
 from taskqueue.status import Status
 from taskqueue.tasklog.entry import Entry
 
+#: a task of somebody else's, whose id is nobody's business
+UNSEEN = ""
+
 
 class Facts(msgspec.Struct, frozen=True, kw_only=True):
     """What is known of a task and of what is round it. `now` is microseconds since 1970 UTC."""
@@ -29,7 +32,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     workers: tuple[str, ...] | None = None
     #: messages that wait in the queue
     waiting: int = 0
-    #: the task of its group whose turn it is
+    #: the task of its group whose turn it is, or UNSEEN
     turn: str | None = None
     children: Mapping[Status, int] = {}
 
@@ -97,6 +100,9 @@ def _unknown_name(facts: Facts) -> Iterator[str]:
 def _turn(facts: Facts) -> Iterator[str]:
     """Where nothing else holds it up."""
     if facts.turn is not None and facts.turn != facts.entry.id:
+        if facts.turn == UNSEEN:
+            yield f"It waits for a task that comes before it in group {facts.entry.group_name!r}."
+            return
         yield (
             f"It waits for task {facts.turn}, which comes before it in group {facts.entry.group_name!r}: "
             f"`taskqueue log why {facts.turn}` tells what that one waits for."

@@ -77,7 +77,7 @@ def cancelled(sh: Shell) -> str:
     [
         (waits, "No worker serves queue 'default': start one with `taskqueue worker default`."),
         (served, "It waits for its turn: 1 task waiting in queue 'default', served by 1 worker."),
-        (lambda sh: waits(sh, "--delay", "10m"), "It waits until |(9 min 59 s from now): so it was enqueued."),
+        (lambda sh: waits(sh, "--delay", "10m"), "It waits until | from now): so it was enqueued."),
         (paused, "Queue 'default' is paused by |@| since |: `taskqueue queues resume default` lets it go on."),
         (of_a_queue_that_is_gone, "Its queue 'other' is not in this configuration: add [queues.other], or use"),
         (

@@ -134,6 +134,12 @@ def test_an_order_says_all_that_was_said(app):
         ({"command": "scale", "target": "mail"}, "scale needs a number of workers"),
         ({"command": "scale", "workers": 3}, "scale needs the name of a pool"),
         ({"command": "pause", "workers": 3}, "pause takes no number of workers"),
+        ({"command": "scale", "target": "mail", "workers": 10**30}, "a pool can have 0 to 1,000 workers"),
+        ({"command": "scale", "target": "mail", "workers": -1}, "a pool can have 0 to 1,000 workers"),
+        ({"target": "a\0b"}, "target is a name of 1 to 255 characters"),
+        ({"target": ""}, "target is a name of 1 to 255 characters"),
+        ({"target": "a" * 256}, "target is a name of 1 to 255 characters"),
+        ({"by": "\udcff"}, "by is a name of 1 to 255 characters"),
     ],
 )
 def test_what_is_no_order_is_not_left(app, said, words):
@@ -150,8 +156,9 @@ def test_a_host_that_nobody_heard_of_is_refused(app):
     publish(app.registers[0], "red", made_up())
     with pytest.raises(UnknownHost, match="did you mean 'red'"):
         give(app, "rod")
-    with pytest.raises(UnknownOrder, match="there is no order"):
-        hosts.order_of(app, new_id())
+    for order_id in (new_id(), "", "a\0b", "\udcff"):
+        with pytest.raises(UnknownOrder, match="there is no order"):
+            hosts.order_of(app, order_id)
 
 
 def test_what_is_said_to_a_host_that_is_gone_is_lost_at_once_and_stays_so(app):

@@ -6,6 +6,7 @@ import pytest
 
 from taskqueue import BrokerUnavailable, InvalidArguments, Status
 from taskqueue.message import Message
+from taskqueue.operations.why import why_of
 from taskqueue.queue import Finished
 from taskqueue.tasklog.entry import Outcome
 from taskqueue.worker.leaving import Limits
@@ -263,3 +264,13 @@ def test_a_queue_without_groups_refuses_one_and_says_where_there_are_some(app):
     with pytest.raises(InvalidArguments, match=r"queue 'plain' has no groups.*whose name ends in .fifo"):
         app.dispatcher.options(queue="plain", group="ann").enqueue(tasks.add, 1, 1)
     assert app.dispatcher.task_log.categories()["created"] == 0
+
+
+@pytest.mark.parametrize(("owner", "named"), [(None, True), ("ann", True), ("bob", False)])
+def test_why_names_no_task_that_its_reader_may_not_see(app, queue, owner, named):
+    first = enqueue(app, 1, owner="ann")
+    second = app.task_log.get(enqueue(app, 2, owner=owner))
+    view = app.task_log if owner is None else app.task_log.for_owner(owner)
+    said = " ".join(why_of(app, second, task_log=view))
+    assert "comes before it in group 'ann'" in said
+    assert (first in said) is named

@@ -62,10 +62,10 @@ def test_workers_are_bounded_by_the_quota_of_the_container(monkeypatch):
 
 class TestSupervisor:
     def test_what_is_not_said_stays_as_the_process_was_started(self):
-        read_ = read(MAIN + "[supervisor]\nmetrics_file = ''\nuser = ''\ngroup = ''\numask = ''").supervisor
+        read_ = read(MAIN + "[supervisor]\nhost = ''\nmetrics_file = ''\nuser = ''\ngroup = ''\numask = ''").supervisor
 
         assert read_ == read(MAIN).supervisor
-        assert (read_.metrics_file, read_.user, read_.group, read_.umask) == (None, "", "", None)
+        assert (read_.host, read_.metrics_file, read_.user, read_.group, read_.umask) == ("", None, "", "", None)
 
     def test_the_file_of_figures_stands_below_the_root_or_where_it_says(self):
         metrics = [

@@ -104,6 +104,10 @@ def refused(text, *, sets=(), **environ) -> str:
             "[supervisor] metrics_file: that is the path of pidfile: name another",
         ),
         (
+            "[supervisor]\nhost = 'red/mail'",
+            "[supervisor] host: 'red/mail' is no name: expected 1 to ",
+        ),
+        (
             "[supervisor]\ncontrol_socket = '/run/tq'\npidfile = '/run/tq'",
             "[supervisor] pidfile: that is the path of control_socket: name another",
         ),

@@ -105,6 +105,12 @@ def test_each_is_paused_and_resumed_on_its_own(operated):
     assert not any((operated.fleet.paused, operated.mail.paused, operated.mail.slots[1].paused))
 
 
+def test_an_order_from_elsewhere_is_its_author_s(operated):
+    operated("pause", "mail", by="ann@desk")
+    assert operated.mail.paused == Paused("ann@desk", 1e9)
+    assert operated("pause", "mail") == "mail is paused already, by ann@desk"
+
+
 def test_who_paused_first_is_remembered(operated):
     operated.fleet.paused = Paused("signal", 5.0)
     assert operated("pause") == "every worker of this host is paused already, by signal"

@@ -27,6 +27,7 @@ def refusal(line: bytes) -> str:
         (b' {"command":"pause","target":null} \r', Request(command="pause")),
         (b'{"command": "scale", "target": "mail", "workers": 3}', Request(command="scale", target="mail", workers=3)),
         (b'{"command": "stop", "now": true}', Request(command="stop", now=True)),
+        (b'{"command": "pause", "by": "ann@desk"}', Request(command="pause", by="ann@desk")),
     ],
 )
 def test_a_request_is_an_object_with_a_command(line, request_):
@@ -54,6 +55,7 @@ def test_a_request_is_an_object_with_a_command(line, request_):
         (b'{"command": "scale", "target": "mail", "workers": 1e999}', "no request"),
         (b'{"command": "scale", "target": "mail", "workers": -1}', "workers: expected `int` >= 0"),
         (b'{"command": "scale", "target": "mail", "workers": 1001}', "workers: expected `int` <= 1000"),
+        (b'{"command": "pause", "by": ""}', "by: expected `str` of length >= 1"),
         (b'{"command": "stop", "now": "no"}', "now: expected `bool`, got `str`"),
         (b'{"command": "stop", "gently": true}', "unknown field `gently`"),
         (b'{"command": "statsu"}', "no command 'statsu', did you mean 'status'?"),

@@ -80,7 +80,7 @@ def _facts(said: Snapshot | None) -> tuple[str, str, str, str]:
     """Workers that are up, those that run a task, what is paused, and what somebody should look at."""
     if said is None:
         return "", "", "", "its last word cannot be read: it is of another release"
-    pools = [pool for pool in said.pools if pool.kind != "keeper"]
+    pools = [pool for pool in said.pools if pool.kind in ("queue", "pool")]
     running = sum(slot.activity == "running" for pool in pools for slot in pool.slots)
     up = f"{sum(pool.up for pool in pools)}/{sum(pool.wanted for pool in pools)}"
     return up, str(running), ", ".join(dict.fromkeys(_paused(said))), "; ".join(said.problems)

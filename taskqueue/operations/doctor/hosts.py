@@ -32,7 +32,7 @@ def _host(host: Host) -> Iterator[Finding]:
     found = list(_complaints(name, host.snapshot))
     yield from found
     if not found:
-        pools = [pool for pool in host.snapshot.pools if pool.kind != "keeper"]
+        pools = [pool for pool in host.snapshot.pools if pool.kind in ("queue", "pool")]
         up = f"{sum(pool.up for pool in pools)} of {count(sum(pool.wanted for pool in pools), 'worker')} up"
         paused = f", paused by {host.snapshot.paused[0].by}" if host.snapshot.paused else ""
         yield well(name, f"{up}{paused}")
