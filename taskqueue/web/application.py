@@ -29,7 +29,7 @@ def create(app: App, *, scrape: Scrape | None = None) -> Starlette:
     made = Starlette(
         routes=[Route("/healthz", _alive), metrics.route(app, scrape), *dispatch.paths(TABLE, hub)],
         middleware=[Middleware(Guard, web=app.settings.web)],
-        exception_handlers=dict.fromkeys((Problem, TaskQueueError, HTTPException, Exception), problems.answer),
+        exception_handlers=dict.fromkeys((Problem, TaskQueueError, HTTPException, Exception), problems.handle),
     )
     made.router.redirect_slashes = False
     made.state.hub = hub

@@ -12,7 +12,6 @@ from __future__ import annotations
 import ipaddress
 
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from taskqueue.settings import WebSettings
@@ -58,7 +57,7 @@ class Guard:
         try:
             self._check(scope)
         except Problem as problem:
-            await problems.answer(Request(scope), problem)(scope, receive, send_with_headers)
+            await problems.answer(problem)(scope, receive, send_with_headers)
         else:
             await self._app(scope, receive, send_with_headers)
 

@@ -74,8 +74,13 @@ class Details(msgspec.Struct, frozen=True, rename={"kind": "type"}):
     kind: str = "about:blank"
 
 
-def answer(_request: Request, error: Exception) -> Response:
-    """What an exception looks like to whoever asked."""
+async def handle(_request: Request, error: Exception) -> Response:
+    """What an exception looks like to whoever asked. Asynchronous, or each would take a thread."""
+    return answer(error)
+
+
+def answer(error: Exception) -> Response:
+    """The response that an exception is."""
     problem = as_problem(error)
     details = Details(HTTPStatus(problem.status).phrase, problem.status, problem.detail)
     return Response(msgspec.json.encode(details), problem.status, headers=dict(problem.headers), media_type=MEDIA_TYPE)

@@ -29,9 +29,9 @@ from taskqueue.worker.scorecard import State
 log = logging.getLogger(__name__)
 
 #: seconds for which a child waits for its predecessor's address, and for which requests may go on after a stop
-PATIENCE, GRACE = 10.0, 1
+PATIENCE, GRACE = 8.0, 1
 #: a child says that it lives so often, and is taken for hung after so many seconds without a word
-BEAT, HUNG = 2.0, 15.0
+BEAT, HUNG = 1.0, 5.0
 
 
 def serve(app: App, *, place: Place | None = None, scrape: Scrape | None = None) -> int:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import re
+import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +26,9 @@ from tests.support.project import REPOSITORY
 
 #: by name, which is the role but for the users ann and bob
 TOKENS = {name: f"the-token-of-{name}-0123456789" for name in ("ann", "bob", "reader", "operator")}
-STORES = 'url = "sqlite:///tasks.db"'
 CONFIG = """
 [app]
-modules = ["tests.support.errands"]
+modules = [{modules}]
 [brokers.main]
 {stores}
 [queues.default]
@@ -36,6 +38,7 @@ enqueue = {enqueue}
 {web}
 {tokens}
 """
+PARTS = {"modules": '"tests.support.errands"', "stores": 'url = "sqlite:///tasks.db"', "enqueue": "true", "web": ""}
 API = "/api/v1"
 
 
@@ -47,9 +50,9 @@ def tokens() -> str:
     )
 
 
-def configuration(*, stores: str = STORES, web: str = "", enqueue: str = "true", guarded: bool = True) -> str:
-    """The text of a configuration; guarded by tokens or not."""
-    return CONFIG.format(stores=stores, web=web, enqueue=enqueue, tokens=tokens() if guarded else "")
+def configuration(*, guarded: bool = True, **parts: str) -> str:
+    """The text of a configuration; guarded by tokens or not. `parts` are those of CONFIG."""
+    return CONFIG.format(**{**PARTS, **parts}, tokens=tokens() if guarded else "")
 
 
 class Web:
@@ -139,6 +142,18 @@ class Server:
         if self.process.poll() is None:
             self.process.kill()
             self.process.wait(10)
+
+
+def ask_at(socket_file: Path, method: str, path: str, body: object = None) -> tuple[int, Any]:
+    """One request to a server at that file; the status code and the JSON of its answer. Raises OSError."""
+    connection = HTTPConnection("localhost", timeout=20)
+    with contextlib.closing(connection), socket.socket(socket.AF_UNIX) as connection.sock:
+        connection.sock.settimeout(20)
+        connection.sock.connect(str(socket_file))
+        encoded = None if body is None else json.dumps(body)
+        connection.request(method, API + path, encoded, {"Content-Type": "application/json"})
+        answer = connection.getresponse()
+        return answer.status, json.loads(answer.read())
 
 
 def events(answer: httpx.Response) -> Iterator[tuple[str, str]]:
