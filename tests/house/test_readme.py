@@ -63,6 +63,7 @@ def beside(tmp_path: Path) -> Iterator[Callable[[str], Path]]:
 @pytest.mark.parametrize("section", [s for s in readme.sections() if runs(s)])
 def test_a_section_does_what_it_says(section, tmp_path, beside):
     lay_out(tmp_path, upto=section)
+    port = readme.with_a_free_port(tmp_path)
     if section != readme.FIRST:
         assert type_in("taskqueue init", tmp_path)[0] == 0
     snippets = [block for block in blocks("python", section=section) if block.path is None]
@@ -73,7 +74,7 @@ def test_a_section_does_what_it_says(section, tmp_path, beside):
         if block in snippets:
             runs_as_its_comments_say(block, tmp_path)
         elif block.language == "console":
-            prints_what_it_shows(block, tmp_path, beside)
+            prints_what_it_shows(port(block), tmp_path, beside)
 
 
 def runs_as_its_comments_say(block: Block, folder: Path) -> None:
@@ -90,7 +91,7 @@ def prints_what_it_shows(block: Block, folder: Path, beside: Callable[[str], Pat
     for command, said in typed(block):
         for shown, real in ids.items():
             command = command.replace(shown, real)  # noqa: PLW2901  # a reader types the id that was printed there
-        if command.startswith("supervisor run"):
+        if command.startswith(("supervisor run", "taskqueue web")):
             log = beside(command)
             eventually(lambda: alike(said, log.read_text().splitlines()), within=60, what=f"{block}: {command}")  # noqa: B023
             continue

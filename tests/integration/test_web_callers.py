@@ -5,10 +5,15 @@ from __future__ import annotations
 import logging
 
 import pytest
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Mount
 from starlette.testclient import TestClient
 
 from taskqueue.errors import BrokerUnavailable
 from taskqueue.ids import new_id
+from taskqueue.web import extra, sessions
 from taskqueue.web.routes import TABLE
 from taskqueue.web.tokens import RIGHTS, Right
 from tests.support import errands
@@ -285,3 +290,68 @@ def test_what_nobody_thought_of_tells_no_details(open_web, monkeypatch):
     answer = quiet.get(f"{API}/stats", headers={"Authorization": f"Bearer {TOKENS['reader']}"})
     assert answer.status_code == 500
     assert answer.json()["detail"] == "unexpected KeyError; this is a bug: the server's log shows where it happened"
+
+
+# Browsers that have shown a token once
+
+
+def cookie(web, name):
+    token = web.app.settings.web.tokens[name]
+    return {"Cookie": f"{sessions.COOKIE}={sessions.issue(token, now=web.app.clock.micros() / 1e6)}"}
+
+
+def test_a_cookie_stands_for_its_token_and_changes_need_the_browsers_word(web):
+    task = web.enqueue(errands.add, 1, owner="ann")
+    known = cookie(web, "ann")
+    assert web.get(f"/tasks/{task}", name=None, headers=known)["owner"] == "ann"
+    assert web(None, "GET", "/queues", headers=known).status_code == 403
+    for word in ({}, {"Origin": "http://evil.example"}, {"Sec-Fetch-Site": "cross-site"}):
+        assert web(None, "POST", f"/tasks/{task}/cancel", headers={**known, **word}).status_code == 403
+    own = {**known, "Sec-Fetch-Site": "same-origin"}
+    assert web(None, "POST", f"/tasks/{task}/cancel", headers=own).status_code == 200
+
+
+def test_a_forged_cookie_is_nobodys(web):
+    value = cookie(web, "ann")["Cookie"].replace("YW5u", "b3BlcmF0b3I=")
+    assert web(None, "GET", "/tasks", headers={"Cookie": value}).status_code == 401
+
+
+def test_a_wrong_token_is_wrong_whatever_cookie_comes_with_it(web):
+    headers = {**cookie(web, "operator"), "Authorization": "Bearer nonsense"}
+    assert web(None, "GET", "/tasks", headers=headers).status_code == 401
+
+
+def test_a_login_sets_a_cookie_that_scripts_and_other_sites_do_not_get(web):
+    request = Request(
+        {"type": "http", "scheme": "https", "server": ("x", 443), "path": "/", "root_path": "/q", "headers": []}
+    )
+    answer = Response()
+    sessions.start(request, answer, web.app.settings.web.tokens["ann"], now=0)
+    said = answer.headers["set-cookie"].lower()
+    for word in ("httponly", "samesite=strict", "secure", "path=/q", f"max-age={sessions.LIFETIME}"):
+        assert word in said
+    sessions.end(request, answer)
+    assert "max-age=0" in answer.headers.getlist("set-cookie")[-1].lower()
+
+
+# In another application
+
+
+def test_it_is_mounted_in_another_application(web):
+    site = Starlette(routes=[Mount("/queue", web.asgi)])
+    client = TestClient(site, base_url="http://127.0.0.1", client=("127.0.0.1", 1))
+    known = {"Authorization": f"Bearer {TOKENS['operator']}"}
+    made = client.post(f"/queue{API}/tasks", json=BODIES["enqueue"], headers=known)
+    assert made.headers["location"] == f"/queue{API}/tasks/{made.json()['id']}"
+    assert client.get(made.headers["location"], headers=known).status_code == 200
+    assert client.get("/queue/healthz").text == "ok\n"
+    assert client.get(f"/queue{API}/tasks").status_code == 401
+
+
+def test_what_lacks_the_extra_is_told_how_to_get_it(sh, monkeypatch):
+    monkeypatch.setattr(extra, "NEEDED", ("starlette", "no_such_module", "uvicorn"))
+    ran = sh.type("web")
+    assert ran.code == 78
+    assert ran.line == (
+        "the web server needs no_such_module: pip install 'taskqueue-supervisor[web]' brings what it needs"
+    )

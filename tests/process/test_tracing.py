@@ -5,6 +5,7 @@ The attributes are those of https://opentelemetry.io/docs/specs/semconv/messagin
 
 from __future__ import annotations
 
+import asyncio
 import json
 import subprocess
 import sys
@@ -103,6 +104,16 @@ def test_a_run_belongs_to_where_its_task_was_enqueued(traced, sent, provider):
         "taskqueue.attempt": 1,
         "taskqueue.outcome": "completed",
     }
+
+
+def test_what_a_coroutine_enqueues_belongs_to_it(project, sent, provider):
+    async def shop():
+        with provider.get_tracer("shop").start_as_current_span("checkout"):
+            await project.queue.enqueue_async(tasks.add, 1, 2)
+
+    asyncio.run(shop())
+    send, checkout = sent()
+    assert send["parent_id"] == checkout["context"]["span_id"]
 
 
 def test_tasks_that_are_enqueued_together_are_one_span(traced, sent):

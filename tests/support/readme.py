@@ -10,9 +10,10 @@ from __future__ import annotations
 import os
 import pty
 import re
+import socket
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,6 +21,7 @@ ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
 TEXT = README.read_text(encoding="utf-8")
 FIRST = "First program"
+PORT = "127.0.0.1:8321"
 COMMANDS = ("taskqueue", "supervisor")
 _PATH = re.compile(r"# (\S+\.(?:py|toml|service))")
 _TURNS = re.compile("[\u2800-\u28ff] ")
@@ -77,6 +79,15 @@ def lay_out(folder: Path, *, upto: str) -> None:
             file.parent.mkdir(parents=True, exist_ok=True)
             more = block.language == "python" and file.exists()
             file.write_text((file.read_text() + "\n\n" if more else "") + block.text)
+
+
+def with_a_free_port(folder: Path) -> Callable[[Block], Block]:
+    """Let what listens there listen at a port that nobody has; a function that puts it into blocks."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        ours = f"127.0.0.1:{free.getsockname()[1]}"
+    for file in folder.glob("config/*.toml"):
+        file.write_text(file.read_text().replace(PORT, ours))
+    return lambda block: block._replace(text=block.text.replace(PORT, ours))
 
 
 def environment(folder: Path) -> dict[str, str]:
