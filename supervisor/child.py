@@ -14,7 +14,9 @@ from taskqueue.worker.scorecard import Card, State
 
 #: of a dead process' stacks, so many bytes are read, and so many characters are kept
 READ, STACKS = 65536, 6000
-#: where the stack of a thread begins, in what faulthandler writes
+#: which time was up
+ABOUT_A_TASK = "the task did not yield at its time limit, so its worker ended itself"
+ABOUT_A_LEASE = "the task did not yield at the end of its lease, so its worker ended itself"
 
 
 class Child:
@@ -118,8 +120,8 @@ class Child:
         if ordered or os.pread(self._stacks, 7, 0) != b"Timeout":
             return ""
         if card is not None and card.deadline and now >= card.deadline:
-            return "the task did not yield at its time limit, so its worker ended itself"
-        return "the task did not yield at the end of its lease, so its worker ended itself"
+            return ABOUT_A_TASK
+        return ABOUT_A_LEASE
 
     def close(self) -> None:
         """It is reaped."""

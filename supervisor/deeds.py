@@ -74,7 +74,7 @@ class Deeds:
         if wish.kind == "keeper":
             return partial(keep, self._wants.settings, self._board, self._socket)
         if wish.kind == "web":
-            return partial(serve, self._wants.settings)
+            return partial(serve, self._wants.settings, self._board)
         return partial(worker, self._wants.settings, wish)
 
     def _could_not_fork(self, slot: Slot, error: CannotFork, now: float) -> None:

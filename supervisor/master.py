@@ -22,6 +22,7 @@ from supervisor import privileges
 from supervisor.child import Child
 from supervisor.commands import Commands
 from supervisor.control import Control
+from supervisor.crashes import Crashes
 from supervisor.deeds import Deeds
 from supervisor.fleet import Fleet
 from supervisor.herald import Herald
@@ -77,6 +78,7 @@ class Master:
         self._wants = Wants(settings, load, self._fleet, self._clock)
         self._board = Scoreboard()
         self._undertaker = Undertaker(self._board.deaths)
+        self._crashes = Crashes(self._board.blocks.master)
         self._pidfile = Pidfile(settings.supervisor.pidfile)
         self._signals = Signals()
         self._selector = selectors.DefaultSelector()
@@ -164,8 +166,10 @@ class Master:
     def _bury(self, child: Child, end: Exit) -> bool:
         now = self._clock.monotonic()
         verdict = judge(end, child.card, told=child.standing.rung, why=child.why or child.overdue(now))
-        if end.signal == signal.SIGKILL and not child.standing.rung and self._oom_kills.rose():
+        starved = end.signal == signal.SIGKILL and not child.standing.rung and self._oom_kills.rose()
+        if starved:
             verdict = replace(verdict, cause=f"{verdict.cause}, as the kernel killed for want of memory")
+        self._crashes.count(child, verdict, end, out_of_memory=starved)
         something_held = self._undertaker.bury(child, verdict)
         self._fleet.remember(child, verdict, now, self._random)
         self._board.give_back(child.row)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple, get_args
 
@@ -28,7 +28,7 @@ class Family(NamedTuple):
 
 def render(snapshot: Snapshot) -> str:
     """The text of the exposition format, version 0.0.4."""
-    return "".join(line for family in _families(snapshot) for line in _lines(family))
+    return "".join(line for family in families(snapshot) for line in _lines(family))
 
 
 def write(path: Path, text: str) -> str | None:
@@ -50,7 +50,9 @@ def write(path: Path, text: str) -> str | None:
     return None
 
 
-def _families(snapshot: Snapshot) -> Iterator[Family]:
+def families(snapshot: Snapshot) -> Iterator[Family]:
+    """All that it says. Of a slot with several processes, while one takes over from the other, the first is told of."""
+
     def one(name: str, words: str, value: float) -> Family:
         return Family(name, "gauge", words, [({}, value)])
 
@@ -62,7 +64,7 @@ def _families(snapshot: Snapshot) -> Iterator[Family]:
     yield one("problems", "Problems that somebody should see to.", len(snapshot.problems))
     yield one("degraded", "Whether a worker is missing, or there is a problem.", snapshot.degraded)
     yield from _of_pools(snapshot.pools)
-    yield from _of_slots(list(snapshot.slots))
+    yield from _of_slots({slot.label: slot for slot in reversed([*snapshot.slots])}.values())
 
 
 def _of_pools(pools: Iterable[Pool]) -> Iterator[Family]:
@@ -80,7 +82,7 @@ def _of_pools(pools: Iterable[Pool]) -> Iterator[Family]:
     yield Family("pool_workers", "gauge", "Workers by state.", counted)
 
 
-def _of_slots(slots: Iterable[Slot]) -> Iterator[Family]:
+def _of_slots(slots: Collection[Slot]) -> Iterator[Family]:
     def each(name: str, words: str, values: Iterable[tuple[Slot, float | None]], kind: str = "gauge") -> Family:
         return Family(name, kind, words, [(_slot(slot), value) for slot, value in values])
 

@@ -23,6 +23,10 @@ SPARE = 4
 #: seconds past a deadline: workers end what hangs by themselves after 5 s, with a timer in C
 PAST_DEADLINE, PAST_LEASE = 7.0, 3.0
 INFINITE = float("inf")
+#: what can be wrong with a process
+HELD_ON = "it held a task past the end of its lease"
+NO_START = "it did not start in time ([supervisor] boot_timeout)"
+NO_SIGN = "it gave no sign of life past its deadline"
 
 
 class State(enum.Enum):
@@ -157,13 +161,13 @@ def _press(process: ProcessFacts, now: float, *, indulgent: bool) -> Iterator[Ac
 
 def _wrong_with(process: ProcessFacts, now: float, *, indulgent: bool) -> str:
     if process.lease_end and now >= process.lease_end + PAST_LEASE:
-        return "it held a task past the end of its lease"
+        return HELD_ON
     if indulgent:
         return ""
     if not process.up:
-        return "it did not start in time ([supervisor] boot_timeout)" if now >= process.boot_by else ""
+        return NO_START if now >= process.boot_by else ""
     if process.deadline and now >= process.deadline + PAST_DEADLINE:
-        return "it gave no sign of life past its deadline"
+        return NO_SIGN
     return ""
 
 

@@ -3,6 +3,7 @@
     rows       one a process: its scorecard, written by the worker; and what is wanted of it, written by the master
     deaths     what the master knows of a dead worker, until the keeper has given back what it held (R16)
     pauses     the queues that are paused for the whole fleet, written by the keeper, read by every worker (P6)
+    blocks     what processes have counted (`supervisor.blocks`)
 
 The kernel keeps the bytes whatever kills one of them. Each part has one writer at a time. Of what was cut short, a row
 shows that it was, and the rest has nothing: a number that is written last says what there is.
@@ -17,6 +18,8 @@ from contextlib import suppress
 
 import msgspec
 
+from supervisor.blocks import Blocks
+from taskqueue.worker.block import Block
 from taskqueue.worker.deaths import Death
 from taskqueue.worker.scorecard import SIZE, Card, Scorecard, State
 
@@ -24,7 +27,7 @@ ROWS = 4096
 #: a row is a scorecard and, behind it, whether its process is wanted to pause
 ROW = SIZE + 64
 #: how many deaths can wait for a keeper, and the size of each record
-GRAVES, GRAVE = 64, 8192
+GRAVES, GRAVE = 64, 32768
 #: room for the names of queues that are paused, twice
 NOTICE = 2 * 65536
 _HEAD = struct.Struct("=I")
@@ -37,6 +40,7 @@ class Scoreboard:
         self._graves_at = rows * ROW
         self._notice_at = self._graves_at + GRAVES * GRAVE
         self.memory = mmap.mmap(-1, self._notice_at + NOTICE)
+        self.blocks = Blocks(rows)
         self._free = list(range(rows - 1, -1, -1))
         self.deaths = DeathRecords(self.memory, self._graves_at)
         self.pauses = Notice(self.memory, self._notice_at)
@@ -45,20 +49,25 @@ class Scoreboard:
         """A row for a process that is about to be forked; None if all are taken."""
         if not self._free:
             return None
-        row = Row(self.memory, self._free.pop())
+        # The row that was given back last: so there are no more blocks than there were processes at once.
+        number = self._free.pop()
+        row = Row(self.memory, number, block=self.blocks.take(number), lines=self.blocks.lines(number))
         row.begin(slot, paused_by_signal=paused_by_signal)
         return row
 
     def give_back(self, row: Row) -> None:
         """Its process is no more."""
+        row.block.away = False
         self._free.append(row.number)
 
 
 class Row:
     """One process' row."""
 
-    def __init__(self, memory: mmap.mmap, number: int) -> None:
+    def __init__(self, memory: mmap.mmap, number: int, *, block: Block, lines: Block) -> None:
         self.number = number
+        self.block = block
+        self.lines = lines
         self._memory = memory
         self._wanted_at = number * ROW + SIZE
         self.scorecard = Scorecard(memory, offset=number * ROW)
@@ -167,8 +176,13 @@ class Notice:
 
 
 def _fitting(death: Death) -> bytes:
-    """Its record, with as much of the stacks as there is room for. What JSON has to escape takes up to six times it."""
+    """Its record, with as much of log and stacks as there is room for; what JSON escapes takes up to six times it.
+
+    Of the log the beginning goes, and of the stacks the end.
+    """
     death = msgspec.structs.replace(death, slot=death.slot[:500])
+    while len(body := msgspec.json.encode(death)) > GRAVE - _HEAD.size and death.log:
+        death = msgspec.structs.replace(death, log=death.log[len(death.log) // 4 + 1 :])
     while len(body := msgspec.json.encode(death)) > GRAVE - _HEAD.size:
         shorter = {task: cause[: len(cause) * 3 // 4] for task, cause in (death.running or {}).items()}
         death = msgspec.structs.replace(death, running=shorter)

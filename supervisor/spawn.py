@@ -69,6 +69,8 @@ class Spawner:
                 scorecard=row.scorecard,
                 life=read,
                 stacks=stacks,
+                block=row.block,
+                lines=row.lines,
                 wanted=lambda: Wanted(paused=row.paused, paused_queues=self._board.pauses.read()),
                 ring=_ring(os.getpid()),
                 title=lambda doing: _title(name, doing),

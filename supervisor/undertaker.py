@@ -9,6 +9,7 @@ from supervisor.child import Child
 from supervisor.scoreboard import DeathRecords
 from supervisor.verdict import Kind, Verdict
 from taskqueue.worker.deaths import Death
+from taskqueue.worker.lastlines import logged
 
 log = logging.getLogger(__name__)
 
@@ -49,7 +50,8 @@ def _death(child: Child, verdict: Verdict) -> Death:
     if verdict.blamed and card.task_id:
         cause = f"{verdict.cause} (worker {child.name}, pid {child.pid})"
         running = {card.task_id: "\n".join([cause, *child.stacks().splitlines()])}
-    return Death(incarnation=card.incarnation, slot=child.name, running=running)
+    log = logged(child.row.lines.read(), card.task_id) if running else ""
+    return Death(incarnation=card.incarnation, slot=child.name, running=running, log=log)
 
 
 def _tell(child: Child, verdict: Verdict) -> None:

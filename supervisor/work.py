@@ -50,15 +50,16 @@ def worker(settings: Settings, wish: Wish, place: Place) -> int:
     )
 
 
-def serve(settings: Settings, place: Place) -> int:
+def serve(settings: Settings, board: Scoreboard, place: Place) -> int:
     """Serve the web until told to go; the exit code. Nothing of it is imported where it is not wanted."""
     app = _app(settings)
     from taskqueue.web import extra
 
     extra.require()
+    from supervisor.scrape import Scrape
     from taskqueue.web import serve as web
 
-    return web.serve(app, place=place)
+    return web.serve(app, place=place, scrape=Scrape(board.blocks, settings.supervisor.control_socket))
 
 
 def _app(settings: Settings) -> App:

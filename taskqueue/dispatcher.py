@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections import defaultdict
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
-from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, Unpack, overload
 
 from taskqueue.clock import Clock, SystemClock
-from taskqueue.database.engine import Database
 from taskqueue.errors import ConfigurationError, InvalidArguments, InvalidTransition
 from taskqueue.filing import Filed, Router, Said, file, file_again
 from taskqueue.handle import Handle
 from taskqueue.ids import child_id
-from taskqueue.message import Message
 from taskqueue.options import EnqueueOptions
 from taskqueue.queue import Parent, Queue
-from taskqueue.shield import SHIELD
+from taskqueue.sending import Stored, put, send
 from taskqueue.task.base import AbstractTask, NamedTask
 from taskqueue.task.callback import CallableClass, CallbackTask
 from taskqueue.task.function import TaskFunction, as_task
@@ -172,18 +168,21 @@ class QueueDispatcher(Enqueuer):
         for one in old:
             if not one.status.ended:
                 raise InvalidTransition(f"task {one.id} is {one.status.label}; only an ended task can be repeated")
-        again = [file_again(one, self.queue(one.queue), self.clock) for one in old]
-        self._put(again)
+        again, _ = self._send(
+            lambda trace: [file_again(one, self.queue(one.queue), self.clock, trace=trace) for one in old], repeats=old
+        )
         return [Handle(filed.entry.id, self.task_log) for filed in again]
 
     def spawn(self, parent: Parent, tasks: Sequence[AbstractTask], keys: Sequence[str | None]) -> list[Handle[Any]]:
         """Enqueue children of a running task, under its fence; a child that exists already is left as it is (R11)."""
-        filed = []
         for task, key in zip(tasks, keys, strict=True):
             if key is not None:
                 task.id = child_id(parent.id, key)
-            filed.append(file(task, Said(), self._router, self.clock, parent=parent.id))
-        self._put(filed, parent=parent)
+        said, router, clock = Said(), self._router, self.clock
+        filed, _ = self._send(
+            lambda trace: [file(task, said, router, clock, parent=parent.id, trace=trace) for task in tasks],
+            parent=parent,
+        )
         return [Handle(f.entry.id, self.task_log) for f in filed]
 
     def store(self, tasks: Sequence[AbstractTask], said: Said) -> list[Handle[Any]]:
@@ -193,51 +192,27 @@ class QueueDispatcher(Enqueuer):
                 raise InvalidArguments(f"{option} names one task; give it to enqueue(), not to enqueue_many()")
         if said.id is not None:
             tasks[0].id = said.id
-        filed = [file(task, said, self._router, self.clock) for task in tasks]
-        there = self._put(filed, connection=said.connection)
+        _, there = self._send(
+            lambda trace: [file(task, said, self._router, self.clock, trace=trace) for task in tasks],
+            connection=said.connection,
+        )
         for task in tasks:
             task.id = there.get(task.id, task.id)
             task.is_enqueued = True
         return [Handle(task.id, self.task_log, _reviver(task)) for task in tasks]
 
+    def _send(
+        self,
+        filing: Callable[[Mapping[str, str] | None], list[Filed]],
+        *,
+        parent: Parent | None = None,
+        connection: Any = None,
+        repeats: Sequence[Entry] = (),
+    ) -> Stored:
+        return send(filing, lambda filed: self._put(filed, parent=parent, connection=connection), repeats=repeats)
+
     def _put(self, filed: Sequence[Filed], *, parent: Parent | None = None, connection: Any = None) -> dict[str, str]:
-        """Store these; of those whose key was there already, the id that it names."""
-        by_queue: dict[Queue, list[tuple[Entry, Message]]] = defaultdict(list)
-        for f in filed:
-            by_queue[f.queue].append((f.entry, f.message))
-        queues, there = list(by_queue), dict[str, str]()
-        with ExitStack() as together:
-            for database in _databases(queues, connection):
-                together.enter_context(SHIELD())
-                together.enter_context(database.join(connection) if connection is not None else database.begin())
-            for queue in queues:
-                new = set(queue.enqueue(by_queue[queue], parent=parent, joined=connection is not None))
-                there |= _keyed(queue, [entry for entry, _ in by_queue[queue] if entry.id not in new])
-        for queue in queues:
-            if queue.broker.capabilities.immediate:
-                self._run_now(queue)
-        return there
-
-
-def _keyed(queue: Queue, entries: Sequence[Entry]) -> dict[str, str]:
-    found = {e.id: queue.task_log.keyed(queue.name, e.unique_key) for e in entries if e.unique_key is not None}
-    return {new: old for new, old in found.items() if old is not None}
-
-
-def _databases(queues: Sequence[Queue], connection: Any) -> list[Database]:
-    """The databases whose transactions hold these queues together."""
-    if connection is not None:
-        joined = [queue.log_database for queue in queues]
-        for queue, database in zip(queues, joined, strict=True):
-            if database is None:
-                raise ConfigurationError(
-                    f"queue {queue.name!r} keeps its task log in no database, so that connection= cannot be joined"
-                )
-        return list({id(database): database for database in joined if database is not None}.values())
-    if len(queues) < 2:
-        return []  # one queue makes its own transaction, and repeats it when another writer was in the way
-    shared = [queue.database for queue in queues if queue.database is not None]
-    return list({id(database): database for database in shared}.values())
+        return put(filed, parent=parent, connection=connection, run_now=self._run_now)
 
 
 def _reviver(task: AbstractTask) -> Callable[[Any], Any]:

@@ -88,7 +88,15 @@ class Router:
         return self._routes.get(name) or self.named(self._default)
 
 
-def file(task: AbstractTask, said: Said, router: Router, clock: Clock, *, parent: str | None = None) -> Filed:
+def file(
+    task: AbstractTask,
+    said: Said,
+    router: Router,
+    clock: Clock,
+    *,
+    parent: str | None = None,
+    trace: Mapping[str, str] | None = None,
+) -> Filed:
     """Encode the task once and describe it. Raises EncodingError, InvalidArguments, NotEnqueueable."""
     name = task.name
     options = merge(said.options, _own_options(task))
@@ -98,7 +106,7 @@ def file(task: AbstractTask, said: Said, router: Router, clock: Clock, *, parent
     priority = queue.limits.priority if options.priority is None else options.priority
     _refuse_group(queue, said)
     _mark(task, said, parent)
-    body = codec.encode(task, said.carried)
+    body = codec.encode(task, said.carried, trace=trace)
     entry = Entry(
         id=task.id,
         name=name,
@@ -126,10 +134,10 @@ def _refuse_group(queue: Queue, said: Said) -> None:
         )
 
 
-def file_again(old: Entry, queue: Queue, clock: Clock) -> Filed:
+def file_again(old: Entry, queue: Queue, clock: Clock, *, trace: Mapping[str, str] | None = None) -> Filed:
     """An ended task once more: same parameters, owner, parent and group, under a new id. Its key stays with the old."""
     now, fresh = clock.micros(), new_id()
-    body = codec.reissue(old.payload, id=fresh, created_at=now)
+    body = codec.reissue(old.payload, id=fresh, created_at=now, trace=trace)
     entry = Entry(
         id=fresh,
         name=old.name,

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, nullcontext
-from typing import Any, Self, TypeVar
+from typing import Any, NamedTuple, Self, TypeVar
 
 from taskqueue.context import Context, context
 from taskqueue.registry import Around
@@ -20,6 +21,48 @@ F = TypeVar("F", bound=FailureHook)
 A = TypeVar("A", bound=Around)
 
 
+class Sent(NamedTuple):
+    """What is known of messages that are being sent."""
+
+    #: what to send with each of them, so that its run is told to belong here
+    headers: Mapping[str, str] | None
+    #: to be told id, queue and task of each
+    describe: Callable[[Sequence[tuple[str, str, str]]], None]
+
+
+class Running(NamedTuple):
+    """A run that begins."""
+
+    id: str
+    name: str
+    queue: str
+    worker: str
+    attempt: int
+    parent_id: str | None
+    #: what was sent with its message
+    headers: Mapping[str, str] | None
+
+
+#: to be told what became of a run, and in one line what went wrong with it, if anything did
+Ended = Callable[[str, str | None], None]
+
+
+class Tracer(ABC):
+    """Follows tasks from where they are enqueued to where they run. There is none unless the application wants one."""
+
+    @abstractmethod
+    def sending(self, *, repeats: Sequence[Mapping[str, str] | None] = ()) -> AbstractContextManager[Sent]:
+        """Around an enqueue; `repeats` was sent with the messages that it repeats."""
+
+    @abstractmethod
+    def processing(self, run: Running) -> AbstractContextManager[Ended]:
+        """Around a run, whatever becomes of it."""
+
+    @abstractmethod
+    def raised(self, error: BaseException) -> None:
+        """Inside `processing`: the task has raised this."""
+
+
 class Hooks:
     """The hooks of a process, in the order in which they were registered."""
 
@@ -28,11 +71,13 @@ class Hooks:
         self.worker_stop: list[WorkerHook] = []
         self.around_task: list[Around] = []
         self.failure: list[FailureHook] = []
+        self.tracer: Tracer | None = None
 
     def clear(self) -> None:
         """Forget them all."""
         for hooks in (self.worker_start, self.worker_stop, self.around_task, self.failure):
             hooks.clear()
+        self.tracer = None
 
     def started(self) -> None:
         """Run the start hooks. What they raise is the worker's own failure to start."""

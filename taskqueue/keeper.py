@@ -89,8 +89,8 @@ class Keeper:
                             others.bury(death)
 
     def _give_back(self, death: Death) -> None:
-        dead, running = [death.incarnation], death.running
-        self._at_each_queue(lambda queue: queue.recover(dead, running=running, excused=self._was_away(queue)))
+        dead, running, said = [death.incarnation], death.running, death.log or None
+        self._at_each_queue(lambda queue: queue.recover(dead, running=running, log=said, excused=self._was_away(queue)))
         if running != {}:
             log.warning("%s", death)
 

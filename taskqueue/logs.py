@@ -32,6 +32,8 @@ _COLOURS = {
     "CRITICAL": "\x1b[1;31m",
 }
 _PLAIN = "\x1b[0m"
+#: what a record says of the task that wrote it
+TASK_FACTS = frozenset({"task_id", "task_name", "queue", "attempt", "worker"})
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "stacks"}
 
 
@@ -79,20 +81,34 @@ class RunningTask(logging.Filter):
 
 
 class TextFormatter(logging.Formatter):
-    """`2026-01-31 09:00:00.123+01:00 WARNING taskqueue.worker[4711] lease lost  task_id=... queue=mail`."""
+    """`2026-01-31 09:00:00.123+01:00 WARNING taskqueue.worker[4711] lease lost  task_id=... queue=mail`.
 
-    def __init__(self, *, coloured: bool = False) -> None:
+    `left_out` are facts that are not said; of a message that is longer than `longest` the rest goes, of a traceback
+    its beginning.
+    """
+
+    def __init__(
+        self, *, coloured: bool = False, left_out: frozenset[str] = frozenset(), longest: int | None = None
+    ) -> None:
         super().__init__()
         self.colours = _COLOURS if coloured else {}
+        self._left_out = left_out
+        self._longest = longest
 
     def format(self, record: logging.LogRecord) -> str:
         """The line, and the indented lines of its traceback."""
         when = datetime.fromtimestamp(record.created, UTC).astimezone().isoformat(sep=" ", timespec="milliseconds")
-        facts = "".join(f" {name}={_plain(value)}" for name, value in _facts(record).items())
+        said = {name: value for name, value in _facts(record).items() if name not in self._left_out}
+        facts = self._cut("".join(f" {name}={_plain(value)}" for name, value in said.items()))
         head = f"{when} {self._level(record)} {record.name}[{record.process}] "
-        line = head + visible(_masked(_message(record))) + (f" {facts}" if facts else "")
+        line = head + visible(self._cut(_masked(_message(record)))) + (f" {facts}" if facts else "")
         trace = visible_lines(_masked(_trace(self, record)))
+        if self._longest is not None:
+            trace = trace[-self._longest :]
         return "\n    ".join([line, *trace.splitlines()])
+
+    def _cut(self, text: str) -> str:
+        return text if self._longest is None or len(text) <= self._longest else f"{text[: self._longest]}..."
 
     def _level(self, record: logging.LogRecord) -> str:
         name, colour = record.levelname, self.colours.get(record.levelname)

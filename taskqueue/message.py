@@ -53,7 +53,10 @@ class Lost(msgspec.Struct, frozen=True, gc=False):
     alone: bool = False
     #: its owner is known to have died while it ran this one: of what, in one line, and behind it maybe the stacks
     cause: str | None = None
+    #: and what this one logged last, as lines
+    log: str | None = None
 
-    def judged(self, causes: Mapping[str, str]) -> Lost:
-        """How its owner ended is known: it was the task that `causes` names, and none of the others."""
-        return msgspec.structs.replace(self, only_one=False, cause=causes.get(self.id))
+    def judged(self, causes: Mapping[str, str], log: str | None) -> Lost:
+        """How its owner ended is known: it was the task that `causes` names, which logged `log`, and no other one."""
+        cause = causes.get(self.id)
+        return msgspec.structs.replace(self, only_one=False, cause=cause, log=log if cause is not None else None)

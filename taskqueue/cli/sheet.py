@@ -39,6 +39,8 @@ def draw(sheet: Sheet) -> RenderableType:
     for attempt in sheet.attempts:
         if stacks := attempt.detail.partition("\n")[2]:
             parts += _section(f"where attempt {attempt.attempt} was", Text(visible_lines(stacks)))
+        if attempt.log:
+            parts += _section(f"what attempt {attempt.attempt} logged last", Text(visible_lines(attempt.log)))
     if sheet.children:
         parts += _section(_count(sheet.children), _children(sheet.children, entry.id))
     return Group(*parts)

@@ -3,8 +3,8 @@
     {"v":1,"id":"0192...","task":"shop.tasks:mail","created":1767225600000000,"params":{"to":"ann"}}
 
 beside which stand, where said, `args` (what can only be given by position), `owner`, `label`, `category`, `parent`,
-`master_status`, `options` and `secret`. A released version is read for ever (`tests/contract/golden`); fields may be
-added to it, which older readers ignore, and anything else is a new version. Decoding imports nothing (P8).
+`master_status`, `options`, `secret` and `trace`. A released version is read for ever (`tests/contract/golden`); fields
+may be added to it, which older readers ignore, and anything else is a new version. Decoding imports nothing (P8).
 """
 
 from __future__ import annotations
@@ -42,6 +42,8 @@ class Header(msgspec.Struct, frozen=True, omit_defaults=True):
     options: TaskOptions = NOTHING_SAID
     #: parameters whose values are not to be shown
     secret: tuple[str, ...] = ()
+    #: what a tracer sent along (`taskqueue.tracing`)
+    trace: dict[str, str] | None = None
 
 
 class _Message(Header, frozen=True, omit_defaults=True):
@@ -104,7 +106,7 @@ _encoder = msgspec.json.Encoder()
 _decoders = {kind: msgspec.json.Decoder(kind) for kind in (Header, _Message, _RawMessage)}
 
 
-def encode(task: AbstractTask, options: TaskOptions = NOTHING_SAID) -> bytes:
+def encode(task: AbstractTask, options: TaskOptions = NOTHING_SAID, *, trace: Mapping[str, str] | None = None) -> bytes:
     """The task's message. Raises NotEnqueueable, InvalidArguments or EncodingError, which names the parameter."""
     params, args = task.wire_arguments()
     if (unfit := _unfit(task)) is not None:
@@ -121,6 +123,7 @@ def encode(task: AbstractTask, options: TaskOptions = NOTHING_SAID) -> bytes:
         task.master_status,
         NOTHING_SAID if options == NOTHING_SAID else options,
         task.secrets,
+        dict(trace) if trace else None,
         params,
         args,
     )
@@ -158,10 +161,17 @@ def peek(body: bytes) -> Header:
     return header
 
 
-def reissue(body: bytes, *, id: str, created_at: int) -> bytes:  # noqa: A002  # our word for it
+def reissue(
+    body: bytes,
+    *,
+    id: str,  # noqa: A002  # our word for it
+    created_at: int,
+    trace: Mapping[str, str] | None = None,
+) -> bytes:
     """The same message under another id, its arguments untouched; raises MessageInvalid."""
     message: _RawMessage = _read(body, _RawMessage)
-    return _encoder.encode(msgspec.structs.replace(message, id=id, created_at=created_at))
+    of = dict(trace) if trace else None
+    return _encoder.encode(msgspec.structs.replace(message, id=id, created_at=created_at, trace=of))
 
 
 def masked_parameters(body: bytes, definition: Definition | None = None) -> dict[str, Any]:

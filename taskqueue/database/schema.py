@@ -101,7 +101,7 @@ class Tables:
             #: which of the supervisors that may call themselves so: its control socket
             sa.Column("seat", sa.Text, nullable=False),
             #: a `taskqueue.snapshot.Snapshot` as JSON
-            sa.Column("snapshot", BYTES, nullable=False),
+            sa.Column("snapshot", blob, nullable=False),
             #: by the clock of leases, as `lease_until`
             sa.Column("seen_at", TIME, nullable=False),
             sa.Column("lease_until", TIME, nullable=False),
@@ -182,6 +182,8 @@ class Tables:
             sa.Column("started_at", TIME),
             sa.Column("ended_at", TIME, nullable=False),
             sa.Column("report", blob),
+            #: what it logged last, as lines
+            sa.Column("log", sa.Text),
         )
         self.tally = self._table(
             "tally",

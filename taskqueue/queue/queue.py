@@ -21,7 +21,7 @@ from taskqueue.errors import BrokerUnavailable, ConfigurationError
 from taskqueue.message import Delivery, Lost, Message
 from taskqueue.queue.intake import Intake
 from taskqueue.queue.ledger import Ledger
-from taskqueue.queue.records import Records
+from taskqueue.queue.records import Records, judged
 from taskqueue.queue.sorting import Sorting
 from taskqueue.queue.turns import ShortWay
 from taskqueue.queue.values import Finished, Held, Limits, Parent, Turn
@@ -203,22 +203,27 @@ class Queue:
         self.broker.release([h.delivery for h in held])
 
     def recover(
-        self, dead: Iterable[str] = (), *, running: Mapping[str, str] | None = None, excused: bool = False
+        self,
+        dead: Iterable[str] = (),
+        *,
+        running: Mapping[str, str] | None = None,
+        log: str | None = None,
+        excused: bool = False,
     ) -> list[Lost]:
         """Return what ended leases and these dead incarnations held (P3); what was lost.
 
         `running` names the tasks that the dead are known to have run, with the cause in one line (P4); None: nobody
-        can tell, so that only a task which was held alone is known to be its worker's death. `excused`: the store was
-        away, and a lease that ended meanwhile is no task's fault.
+        can tell, so that only a task which was held alone is known to be its worker's death. `log` is what the one that
+        ran logged last. `excused`: the store was away, and a lease that ended meanwhile is no task's fault.
         """
         owners = list(dead)
+
+        def take_back(lost: list[Lost]) -> list[Lost]:
+            return self._recover(judged(lost, owners, running, log, excused=excused))
+
         if self._ledger is None:
-            return self._together(lambda: self._recover(self.broker.recover(owners), owners, running, excused=excused))
-        lost, receipts = self._records.recover(
-            owners,
-            lambda lost: self._recover(lost, owners, running, excused=excused),
-            revealing=self.broker.capabilities.groups,
-        )
+            return self._together(lambda: take_back(self.broker.recover(owners)))
+        lost, receipts = self._records.recover(owners, take_back, revealing=self.broker.capabilities.groups)
         if receipts:
             # Their messages keep their places. One that cannot be shown now comes when its lease there ends.
             with suppress(BrokerUnavailable):
@@ -227,16 +232,9 @@ class Queue:
             self.intake.push_again([one.id for one in lost])
         return lost
 
-    def _recover(
-        self, lost: list[Lost], dead: Sequence[str], running: Mapping[str, str] | None, *, excused: bool
-    ) -> list[Lost]:
-        if not lost:
-            return []
-        told = frozenset(dead) if running is not None else frozenset[str]()
-        if excused or told:
-            causes = {} if excused else running or {}
-            lost = [one.judged(causes) if excused or one.owner in told else one for one in lost]
-        self.task_log.lost(lost, max_crashes={self.name: self.limits.max_crashes})
+    def _recover(self, lost: list[Lost]) -> list[Lost]:
+        if lost:
+            self.task_log.lost(lost, max_crashes={self.name: self.limits.max_crashes})
         return lost
 
     def _together(self, step: Callable[[], T]) -> T:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TypeVar
 
 from taskqueue.brokers.base import Broker
@@ -95,3 +95,12 @@ class Records:
                 return step()
 
         return database.turn(transaction)
+
+
+def judged(
+    lost: Iterable[Lost], dead: Sequence[str], running: Mapping[str, str] | None, log: str | None, *, excused: bool
+) -> list[Lost]:
+    """What is known of how the owners ended: of these dead, if `running` names tasks; of all, if that is `excused`."""
+    told = frozenset(dead) if running is not None else frozenset[str]()
+    causes = {} if excused else running or {}
+    return [one.judged(causes, log) if excused or one.owner in told else one for one in lost]

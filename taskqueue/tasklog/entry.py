@@ -72,7 +72,10 @@ class Cause(enum.StrEnum):
 
 
 class Attempt(msgspec.Struct, frozen=True, kw_only=True):
-    """One attempt that did not end well. `detail` is one line for people; `report` is its encoded report, if any."""
+    """One attempt that did not end well.
+
+    `detail` is one line for people; `report` is its encoded report, if any; `log` the last lines that it logged.
+    """
 
     task_id: str
     fence: int
@@ -83,6 +86,7 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
     started_at: int | None = None
     ended_at: int
     report: bytes | None = None
+    log: str | None = None
 
 
 class Claim(msgspec.Struct, frozen=True, gc=False):

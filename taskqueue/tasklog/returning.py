@@ -53,6 +53,8 @@ class Death(msgspec.Struct, frozen=True):
     interrupted: bool
     #: this death counts against the entry (R5)
     counts: bool
+    #: what it logged last
+    log: str | None = None
 
 
 def lost(
@@ -76,7 +78,7 @@ def lost(
 
 def _death(head: Head, one: Lost) -> Death:
     if one.cause is not None:
-        return Death(Cause.CRASH, one.cause, interrupted=True, counts=True)
+        return Death(Cause.CRASH, one.cause, interrupted=True, counts=True, log=one.log)
     if one.only_one:
         # Its start may not have been written: a task that ends its worker at once would be run for ever.
         return Death(Cause.HOST_LOST, "its lease ended without a word from its worker", interrupted=True, counts=True)
@@ -108,10 +110,10 @@ def _interrupted(changes: Sequence[Change], deaths: Mapping[str, Death], now: in
     for change in changes:
         death = deaths[change.head.id]
         if death.interrupted:
-            yield _attempt(change.head, death.cause, death.detail, now)
+            yield _attempt(change.head, death.cause, death.detail, now, log=death.log)
 
 
-def _attempt(head: Head, cause: Cause, detail: str, now: int) -> Attempt:
+def _attempt(head: Head, cause: Cause, detail: str, now: int, *, log: str | None = None) -> Attempt:
     return Attempt(
         task_id=head.id,
         fence=head.fence,
@@ -121,4 +123,5 @@ def _attempt(head: Head, cause: Cause, detail: str, now: int) -> Attempt:
         worker=head.worker,
         started_at=head.started_at,
         ended_at=now,
+        log=log,
     )

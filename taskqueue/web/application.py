@@ -11,21 +11,28 @@ from starlette.routing import Route
 
 from taskqueue.app import App
 from taskqueue.errors import TaskQueueError
-from taskqueue.web import dispatch, pages, problems
+from taskqueue.web import dispatch, metrics, pages, problems
 from taskqueue.web.guard import Guard
 from taskqueue.web.hub import Hub
+from taskqueue.web.metrics import Scrape
 from taskqueue.web.problems import Problem
 from taskqueue.web.routes import TABLE
 
 
-def create(app: App) -> Starlette:
+def create(app: App, *, scrape: Scrape | None = None) -> Starlette:
     """An ASGI application that shows this `App`. It opens nothing before the first request, and can be mounted.
 
+    `scrape` tells of the host for /metrics, where its supervisor runs us.
     Whoever serves it calls `state.hub.close()` when it stops, so that nobody is waited for.
     """
     hub = Hub(app)
     made = Starlette(
-        routes=[Route("/healthz", _alive), *dispatch.paths(TABLE, hub), *pages.routes(hub)],
+        routes=[
+            Route("/healthz", _alive),
+            metrics.route(app, scrape),
+            *dispatch.paths(TABLE, hub),
+            *pages.routes(hub),
+        ],
         middleware=[Middleware(Guard, web=app.settings.web)],
         exception_handlers=dict.fromkeys((Problem, TaskQueueError, HTTPException, Exception), problems.handle),
     )

@@ -13,6 +13,7 @@ import socket
 from collections.abc import Iterator
 
 import uvicorn
+from starlette.applications import Starlette
 
 from taskqueue.app import App
 from taskqueue.errors import ConfigurationError
@@ -20,6 +21,7 @@ from taskqueue.settings import binding
 from taskqueue.web.application import create
 from taskqueue.web.hub import Hub
 from taskqueue.web.listener import Listener, listen
+from taskqueue.web.metrics import Scrape
 from taskqueue.worker.memory import private_memory
 from taskqueue.worker.orders import Orders, Stop
 from taskqueue.worker.place import Place, drain
@@ -35,9 +37,10 @@ NICE = 5
 BEAT, HUNG = 1.0, 5.0
 
 
-def serve(app: App, *, place: Place | None = None) -> int:
+def serve(app: App, *, place: Place | None = None, scrape: Scrape | None = None) -> int:
     """Serve at `[web] bind`, or at 127.0.0.1:8321, until told to stop; the exit code.
 
+    `place` is that of a supervisor's child, and `scrape` what its /metrics tells of the host.
     Raises TaskQueueError if the address cannot be had.
     """
     _import_modules(app)
@@ -49,7 +52,7 @@ def serve(app: App, *, place: Place | None = None) -> int:
             os.nice(NICE)
         listener = listen(app.settings.web.bind or binding.DEFAULT, patience=PATIENCE if place else 0.0)
         try:
-            _serve(app, listener, orders, place)
+            _serve(create(app, scrape=scrape), app, listener, orders, place)
         finally:
             listener.close()
     finally:
@@ -75,8 +78,7 @@ def _import_modules(app: App) -> None:
         log.error("%s; tasks cannot be enqueued here", error)
 
 
-def _serve(app: App, listener: Listener, orders: Orders, place: Place | None) -> None:
-    made = create(app)
+def _serve(made: Starlette, app: App, listener: Listener, orders: Orders, place: Place | None) -> None:
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
     config = uvicorn.Config(
         made,

@@ -79,6 +79,8 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
     started_at: Time | None
     ended_at: Time | None
     report: Report | None
+    #: the last lines that it logged
+    log: str | None
 
 
 def line_of(entry: Entry) -> TaskLine:
@@ -107,6 +109,7 @@ def attempt_of(attempt: stored.Attempt) -> Attempt:
         started_at=rfc3339(attempt.started_at),
         ended_at=rfc3339(attempt.ended_at),
         report=facts.report_of(attempt.report),
+        log=attempt.log,
     )
 
 

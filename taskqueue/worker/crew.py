@@ -17,6 +17,7 @@ from taskqueue.ids import new_id
 from taskqueue.queue import Queue
 from taskqueue.registry import Registry
 from taskqueue.selectors import Selector
+from taskqueue.worker.counters import Counters
 from taskqueue.worker.inbox import Work
 from taskqueue.worker.interrupt import Interrupter
 from taskqueue.worker.orders import Orders
@@ -66,6 +67,8 @@ class Crew:
         self._stem = stem
         self._presence: Presence | None = None
         self._chores = chores
+        #: what it counts, where others can see it
+        self.counters = Counters(place.block) if place is not None and place.block is not None else None
         self.scorecard: Scorecard | None = place.scorecard if place else None
 
     def station_of(self, work: Work) -> Station:

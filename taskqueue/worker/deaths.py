@@ -20,6 +20,8 @@ class Death(msgspec.Struct, frozen=True, kw_only=True):
     incarnation: str
     slot: str = ""
     running: dict[str, str] | None = None
+    #: what that task logged last, as lines
+    log: str = ""
 
     @classmethod
     def alone(cls, incarnation: str, card: Card | None, now: float) -> Death:

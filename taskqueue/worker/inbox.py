@@ -14,8 +14,9 @@ import msgspec
 from taskqueue.clock import Clock
 from taskqueue.codec import DecodedTask
 from taskqueue.errors import TaskQueueError
-from taskqueue.queue import Finished, Held, Queue
+from taskqueue.queue import Held, Queue
 from taskqueue.tasklog.entry import Outcome
+from taskqueue.worker.lastlines import LastLines
 
 #: seconds between two signs of life of a task thread that waits
 BEAT = 5.0
@@ -42,6 +43,8 @@ class Work(msgspec.Struct):
     parented: bool = False
     #: what it last said of its progress, not stored yet
     progress: bytes | None = None
+    #: what it logged last; None: nothing
+    lines: LastLines | None = None
     #: when it was started (monotonic, 0 before), and the interrupter's number of the run
     started: float = 0.0
     run: int = 0
@@ -243,8 +246,3 @@ class Inbox:
         """Idle, and nothing waits to be stored."""
         with self._change:
             return self.current is None and not (self._ready or self._finished or self._storing)
-
-
-def finished_of(pairs: Iterable[tuple[Work, Outcome]]) -> list[Finished]:
-    """The queue's form of worked-off pairs."""
-    return [Finished(work.held.delivery, outcome) for work, outcome in pairs]

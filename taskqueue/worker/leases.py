@@ -111,6 +111,8 @@ class Leases:
         if work is self._inbox.current:
             reason = LeaseLost("the lease is over; another worker may start this task")
             self._crew.watch.end_soon(work, reason, within=YIELD)
+        elif self._crew.counters is not None:
+            self._crew.counters.lost(work)
 
     # Giving back
 

@@ -36,6 +36,7 @@ class Lifeline(threading.Thread):
         self._inbox = inbox
         self._leaving = leaving
         self._clock = crew.clock
+        self._counters = crew.counters
         self._orders = crew.orders
         self._outages = Outages(crew.clock, crew.random)
         self._bells = Bells(crew.stations, crew.orders, self._outages)
@@ -64,6 +65,8 @@ class Lifeline(threading.Thread):
             self.failure = error
             self._last_words()
         finally:
+            if self._counters is not None:
+                self._counters.publish(self._clock.monotonic(), outages=self._outages)
             self._inbox.abandon()
             self._bells.close()
 
@@ -82,6 +85,8 @@ class Lifeline(threading.Thread):
             if not self._deposed:
                 self._leases.look(now)
             self._turns.take(now, claiming=not self._deposed)
+            if self._counters is not None:
+                self._counters.tell(self._clock.monotonic(), outages=self._outages)
             self._rest()
         except Deposed:
             self._deposed = True
@@ -110,6 +115,8 @@ class Lifeline(threading.Thread):
             return  # this very step stored what was left, and the poke of the last task's end is read: none will follow
         now = self._clock.monotonic()
         until = min(self._leaving.next(now), self._leases.next(now), self._turns.next(now), now + 5.0)
+        if self._counters is not None:
+            until = min(until, self._counters.next(now))
         if self._deposed:
             until = min(until, max(now, self._outages.until(self._crew)))
         if self._inbox.empty and not (self._leaving.told or self._orders.paused or self._deposed):

@@ -16,6 +16,7 @@ from taskqueue.hooks import HOOKS
 from taskqueue.worker.crew import Crew
 from taskqueue.worker.forked import end_child
 from taskqueue.worker.inbox import Inbox, Work
+from taskqueue.worker.lastlines import keeping
 from taskqueue.worker.leaving import Leaving, Limits
 from taskqueue.worker.lifeline import Lifeline
 from taskqueue.worker.run import Run, Spawn
@@ -65,7 +66,8 @@ class Worker:
             self._give_signs_of_life(lifeline)
             lifeline.start()
             try:
-                self._work()
+                with keeping(lambda: self._inbox.current, room=crew.place.lines if crew.place else None):
+                    self._work()
             except BaseException:
                 self._leaving.leave()
                 raise

@@ -25,6 +25,8 @@ class Outage:
         self._random = random or Random()
         self._since: float | None = None
         self._tries = 0
+        #: how often it went away, and for how many seconds, without those since it went last
+        self.times, self.lasted = 0, 0.0
         #: monotonic time before which the store is not asked
         self.until = 0.0
 
@@ -33,10 +35,15 @@ class Outage:
         """The last try failed."""
         return self._since is not None
 
+    def seconds(self, now: float) -> float:
+        """How long it was away, all outages together."""
+        return self.lasted + (now - self._since if self._since is not None else 0.0)
+
     def failed(self, now: float, error: Exception) -> None:
         """A try failed."""
         if self._since is None:
             self._since = now
+            self.times += 1
             log.error("store away: %s; the worker waits and keeps its reports", error)
         wait = min(CAP, FIRST * 2**self._tries)
         self._tries = min(self._tries + 1, 10)
@@ -46,6 +53,7 @@ class Outage:
         """A try worked."""
         if self._since is not None:
             log.warning("store back after %.1f s", now - self._since)
+            self.lasted += now - self._since
             self._since, self._tries, self.until = None, 0, 0.0
 
 
@@ -76,6 +84,15 @@ class Outages:
     def on(self) -> bool:
         """Some store's last try failed."""
         return any(outage.on for outage in self._by_store.values())
+
+    @property
+    def times(self) -> int:
+        """How often one went away."""
+        return sum(outage.times for outage in self._by_store.values())
+
+    def seconds(self, now: float) -> float:
+        """How long they were away, all outages of all stores together."""
+        return sum(outage.seconds(now) for outage in self._by_store.values())
 
     def weathered(self, store: object) -> _Weathered:
         """Around what asks that store: that it is away ends the step, and is noted."""

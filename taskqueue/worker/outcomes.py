@@ -48,8 +48,10 @@ def _encoded(report: Report) -> bytes:
 
 def ended(work: Work, report: Report, encoded: bytes, *, at: int, started: int) -> Outcome:
     """The task ran to its end and answered; a report that contains an error means FAILED."""
-    status = Status.FAILED if report.failed else Status.COMPLETED
-    return _outcome(work, status, at=at, started=started, report=encoded)
+    if not report.failed:
+        return _outcome(work, Status.COMPLETED, at=at, started=started, report=encoded)
+    attempt = _attempt(work, Cause.ERROR, report.message, at=at, started=started)
+    return _outcome(work, Status.FAILED, at=at, started=started, report=encoded, attempt=attempt)
 
 
 def failed(work: Work, report: Report, *, at: int, started: int | None = None, cause: Cause | None = None) -> Outcome:
@@ -90,6 +92,13 @@ def unstorable(work: Work, outcome: Outcome, *, at: int) -> Outcome:
 def not_known_here(work: Work, *, delay: float, since: int, at: int) -> Outcome:
     """No task of that name in this worker: another, newer one may know it (P7)."""
     return _outcome(work, Status.ENQUEUED, at=at, delay=delay, unknown_since=since)
+
+
+def told(outcome: Outcome) -> tuple[str, str | None]:
+    """What became of a run in a word, and in one line what went wrong with it, if anything did."""
+    attempt = outcome.attempt
+    word = outcome.status.label if outcome.status.ended or attempt is None else attempt.cause.value
+    return word, attempt.detail.partition("\n")[0] if attempt is not None else None
 
 
 def frames_of_the_task(error: BaseException) -> TracebackType | None:
@@ -151,6 +160,7 @@ def _attempt(
         started_at=started,
         ended_at=at,
         report=report,
+        log=work.lines.text if work.lines is not None else None,
     )
 
 

@@ -15,6 +15,7 @@ from collections.abc import Callable
 
 import msgspec
 
+from taskqueue.worker.block import Block
 from taskqueue.worker.scorecard import Scorecard
 
 log = logging.getLogger(__name__)
@@ -41,6 +42,10 @@ class Place(msgspec.Struct, frozen=True, eq=False):
     stacks: int
     #: what is wanted now
     wanted: Callable[[], Wanted]
+    #: where it leaves what it has counted
+    block: Block | None = None
+    #: and what its task logged last, should it die with it
+    lines: Block | None = None
     #: called when the master should look at the scoreboard
     ring: Callable[[], None] = lambda: None
     #: called with what people should see in the list of processes, such as "idle"

@@ -21,7 +21,7 @@ from taskqueue.clock import Clock
 from taskqueue.codec import DecodedTask
 from taskqueue.context import RunContext, enter, leave
 from taskqueue.errors import LeaseLost, Retry, TaskCancelled, TaskQueueError, TaskTimeout, UnknownTask, WorkerStopping
-from taskqueue.hooks import HOOKS
+from taskqueue.hooks import HOOKS, Running, Tracer
 from taskqueue.options import TaskOptions, merge
 from taskqueue.report import Report
 from taskqueue.status import Status
@@ -64,17 +64,43 @@ class Runner:
             return outcomes.cancelled(work, at=self._clock.micros())
         if work.decoded is None:
             return self._refuse(work)
-        token = enter(self._context_of(work))
+        context = self._context_of(work)
+        token = enter(context)
         try:
-            return self._run(work, work.decoded)
+            return self._run(work, work.decoded) if HOOKS.tracer is None else self._traced(HOOKS.tracer, work, context)
         finally:
             leave(token)
+
+    def _traced(self, tracer: Tracer, work: Work, context: RunContext) -> Outcome:
+        assert work.decoded is not None
+        run = Running(
+            work.id,
+            work.name,
+            work.queue.name,
+            context.worker,
+            context.attempt,
+            work.parent_id,
+            work.decoded.header.trace,
+        )
+        begun, outcome = False, None
+        try:
+            with tracer.processing(run) as tell:
+                begun = True
+                outcome = self._run(work, work.decoded)
+                tell(*outcomes.told(outcome))
+        except Exception:
+            if begun and outcome is None:
+                raise
+            log.exception("the tracer failed")  # which is no reason for the task to fail
+        return outcome or self._run(work, work.decoded)
 
     def _run(self, work: Work, task: DecodedTask) -> Outcome:
         started = self._clock.micros()
         try:
             value = self._call(work, task)
         except BaseException as error:  # noqa: BLE001  # the one place: whatever a task raises
+            if HOOKS.tracer is not None and not isinstance(error, Retry | TaskCancelled):
+                HOOKS.tracer.raised(error)
             return self._judge(work, task, error, started)
         return self._answered(work, value, started)
 

@@ -13,12 +13,12 @@ from collections.abc import Iterable, Sequence
 from msgspec import UNSET
 
 from taskqueue.errors import BrokerUnavailable, Deposed
-from taskqueue.queue import Turn
+from taskqueue.queue import Finished, Turn
 from taskqueue.tasklog.entry import Outcome
 from taskqueue.worker import outcomes
 from taskqueue.worker.crew import Crew
 from taskqueue.worker.guard import Guard
-from taskqueue.worker.inbox import Inbox, Work, finished_of
+from taskqueue.worker.inbox import Inbox, Work
 from taskqueue.worker.leases import FLUSH, PATIENCE, Leases
 from taskqueue.worker.leaving import Leaving
 from taskqueue.worker.station import Station
@@ -94,7 +94,10 @@ class Turns:
         return by_station
 
     def _after_outcomes(self, station: Station, pairs: Pairs, accepted: set[str]) -> None:
+        counters = self._crew.counters
         for work, outcome in pairs:
+            if counters is not None:
+                counters.count(work, outcome, accepted=outcome.id in accepted)
             if outcome.id not in accepted:
                 log.warning(
                     "a result came too late: the task is no longer this worker's", extra={"task_id": outcome.id}
@@ -151,28 +154,33 @@ class Turns:
     def _ask(self, station: Station, pairs: Pairs, *, limit: int) -> Turn:
         queue = station.queue
         try:
-            return queue.turn(finished_of(pairs), limit=limit, lease=queue.limits.lease, worker=self._crew.slot)
+            return queue.turn(_finished_of(pairs), limit=limit, lease=queue.limits.lease, worker=self._crew.slot)
         except (BrokerUnavailable, Deposed):
             raise
         except Exception:
             if not pairs:
                 raise
             log.exception("a turn was refused; its outcomes are stored one by one", extra={"queue": queue.name})
-        return Turn(held=[], accepted=set().union(*[self._store_one(station, *pair) for pair in pairs]), short=False)
+        accepted: set[str] = set()
+        for n, (work, outcome) in enumerate(pairs):
+            stored, ids = self._store_one(station, work, outcome)
+            pairs[n] = work, stored
+            accepted |= ids
+        return Turn(held=[], accepted=accepted, short=False)
 
-    def _store_one(self, station: Station, work: Work, outcome: Outcome) -> set[str]:
+    def _store_one(self, station: Station, work: Work, outcome: Outcome) -> tuple[Outcome, set[str]]:
         queue = station.queue
         instead = outcomes.unstorable(work, outcome, at=self._clock.micros())
         for one in (outcome, instead):
             try:
-                turn = queue.turn(finished_of([(work, one)]), limit=0, lease=queue.limits.lease, worker=work.worker)
+                turn = queue.turn(_finished_of([(work, one)]), limit=0, lease=queue.limits.lease, worker=work.worker)
             except (BrokerUnavailable, Deposed):
                 raise
             except Exception:
                 log.exception("the store refuses an outcome", extra={"task_id": work.id, "queue": queue.name})
             else:
-                return turn.accepted
-        return set()  # Its lease ends, and with it the run.
+                return one, turn.accepted
+        return instead, set()  # Its lease ends, and with it the run.
 
     def _still_empty(self, station: Station) -> bool:
         """Look before taking a lock that writers need; only where the last scan found nothing."""
@@ -216,3 +224,7 @@ class Turns:
             self._crew.selector.took(station.queue.name, len(works[:keep]))
         else:
             self._leaving.scanned(self._inbox)
+
+
+def _finished_of(pairs: Iterable[tuple[Work, Outcome]]) -> list[Finished]:
+    return [Finished(work.held.delivery, outcome) for work, outcome in pairs]

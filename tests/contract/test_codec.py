@@ -132,6 +132,15 @@ def test_messages_are_written_as_released(title: str) -> None:
     assert msgspec.json.decode(codec.encode(made(title), TASKS[title][1])) == MESSAGES[title]
 
 
+def test_what_a_tracer_sends_along_is_read_and_written_as_released() -> None:
+    task, traced = plain.bind("ann"), MESSAGES["one that is traced"]
+    task.id, task.created_at = ID, CREATED
+    assert codec.decode(msgspec.json.encode(traced), REGISTRY).header.trace == traced["trace"]
+    assert msgspec.json.decode(codec.encode(task, trace=traced["trace"])) == traced
+    again = codec.reissue(msgspec.json.encode(traced), id=ID, created_at=CREATED)
+    assert codec.peek(again).trace is None
+
+
 @pytest.mark.parametrize("title", STORED)
 def test_every_released_report_is_read(title: str) -> None:
     assert codec.decode_report(msgspec.json.encode(REPORTS[title])) == STORED[title]

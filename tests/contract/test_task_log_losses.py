@@ -27,6 +27,13 @@ def test_what_had_not_started_goes_back_as_if_nothing_had_been(story: Story) -> 
     assert story.log.attempts(claim.id) == []
 
 
+def test_what_the_task_logged_before_its_worker_died_is_kept(story: Story) -> None:
+    task = story.add()
+    claim = story.begin(task)
+    story.log.lost([Lost(claim.id, LIFE, cause=SIGNAL, log="line 1\nline 2")], max_crashes={})
+    assert [attempt.log for attempt in story.log.attempts(task)] == ["line 1\nline 2"]
+
+
 @pytest.mark.parametrize("started", [False, True])
 def test_the_task_that_ran_when_its_worker_died_counts_a_crash(story: Story, started: bool) -> None:
     """The start may not have been written yet: the scoreboard knows better."""

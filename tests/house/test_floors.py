@@ -6,6 +6,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 HEAVY = ("alembic", "boto3", "click", "psutil", "rich", "sqlalchemy")
+EXTRAS = ("jinja2", "opentelemetry", "prometheus_client", "starlette", "uvicorn")
 
 
 def test_imports_only_go_down_the_floors() -> None:
@@ -44,4 +45,11 @@ def test_a_process_on_sqlite_loads_nothing_of_other_databases(tmp_path: Path) ->
     # The first one creates the tables, and has to read what others have in theirs.
     for _ in range(2):
         loaded = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+        assert loaded.stdout.split() == []
+
+
+def test_what_only_some_want_is_loaded_for_them_alone() -> None:
+    modules = "taskqueue.app, taskqueue.worker.loop, taskqueue.cli.program, taskqueue.tracing, supervisor.master"
+    program = f"import sys, {modules}; print(*(m for m in {EXTRAS} if m in sys.modules))"
+    loaded = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
     assert loaded.stdout.split() == []

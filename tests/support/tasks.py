@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import ctypes
+import logging
 import os
 import signal
 import threading
@@ -318,3 +319,65 @@ def log_of_others(config: str) -> int:
     from taskqueue import connect
 
     return connect(config).task_log.categories()["completed"]
+
+
+log = logging.getLogger("shop.tasks")
+
+
+@task(retries=1, backoff=0.01)
+def tells(lines: int, then: str) -> Report:
+    """Logs so many lines, and then fails, answers that it failed, or ends well."""
+    for number in range(lines):
+        log.info("line %d", number, extra={"of": lines})
+    if then == "raise":
+        raise ValueError("no luck")
+    return Report.error("no luck") if then == "answer" else Report.success()
+
+
+@task
+async def tells_from_everywhere() -> None:
+    """Logs from its coroutines and threads."""
+
+    def in_a_thread(task_id: str) -> None:
+        log.warning("from a thread of its own", extra={"task_id": task_id})
+        log.warning("from a thread that says nothing")
+
+    log.warning("from the coroutine")
+    await asyncio.gather(asyncio.to_thread(log.warning, "from to_thread"), asyncio.create_task(_tells_beside()))
+    thread = threading.Thread(target=in_a_thread, args=[context.id])
+    thread.start()
+    thread.join()
+    raise ValueError("no luck")
+
+
+async def _tells_beside() -> None:
+    log.warning("from a coroutine beside")
+
+
+@task
+def tells_odd_things() -> None:
+    log.warning("%s\nforged \x1b[31m\0\ud800", "postgresql://ann:s3cret@db/x")
+    try:
+        raise LookupError("nothing there")
+    except LookupError:
+        log.exception("what went wrong")
+    log.warning("x" * 20_000)
+    log.info("%d", "no number")
+    raise ValueError("no luck")
+
+
+@task
+def has_children_and_fails_at_first(ledger: str) -> None:
+    context.create_children([traced.bind(ledger)])
+    if context.attempt == 1:
+        raise Retry("once more", delay=0)
+
+
+@task
+def tells_and_dies(lines: int) -> None:
+    """Takes its worker with it at its first run; logs nothing at its second."""
+    if context.attempt > 1:
+        return
+    for number in range(lines):
+        log.info("line %d", number)
+    os.kill(os.getpid(), signal.SIGKILL)

@@ -13,7 +13,7 @@ from taskqueue.report import Report
 @pytest.fixture
 def hooks(monkeypatch: pytest.MonkeyPatch) -> Hooks:
     for name in vars(HOOKS):
-        monkeypatch.setattr(HOOKS, name, [])
+        monkeypatch.setattr(HOOKS, name, None if name == "tracer" else [])
     return HOOKS
 
 

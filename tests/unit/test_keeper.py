@@ -58,7 +58,7 @@ class FakeQueue:
         self.away = False
         self.on_recover: Callable[[], None] = lambda: None
 
-    def recover(self, dead: Any = (), *, running: Any = None, excused: bool = False) -> list[Lost]:
+    def recover(self, dead: Any = (), *, running: Any = None, log: Any = None, excused: bool = False) -> list[Lost]:
         self._call("recover", list(dead), running, excused)
         self.on_recover()
         return []

@@ -6,7 +6,8 @@ from random import Random
 
 import pytest
 
-from taskqueue.worker.outage import Outage
+from taskqueue.clock import SystemClock
+from taskqueue.worker.outage import Outage, Outages
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -29,3 +30,16 @@ def test_a_store_that_is_back_is_asked_at_once():
     outage.worked(101.0)
     assert not outage.on
     assert outage.until == 0.0
+
+
+def test_how_often_and_how_long_stores_were_away_adds_up():
+    outages = Outages(SystemClock(), Random(7))
+    outages.of("one").failed(100.0, OSError("away"))
+    outages.of("one").failed(101.0, OSError("still away"))
+    outages.of("two").failed(102.0, OSError("away"))
+    assert (outages.times, outages.seconds(103.0)) == (2, 4.0)
+    outages.of("one").worked(103.0)
+    assert outages.seconds(110.0) == 11.0
+    outages.of("two").worked(110.0)
+    outages.of("one").failed(200.0, OSError("away again"))
+    assert (outages.times, outages.seconds(201.0)) == (3, 12.0)

@@ -154,6 +154,39 @@ def test_that_a_result_could_not_be_stored_is_heard_as_any_failure(no_hooks):
     assert "its result cannot be stored" in heard[0]
 
 
+class BrokenTracer(hooks.Tracer):
+    """Fails before a run, while it is told of its end, or after it."""
+
+    def __init__(self, when: str) -> None:
+        self.when = when
+
+    def sending(self, *, repeats: Any = ()) -> Any:
+        raise NotImplementedError
+
+    @contextmanager
+    def processing(self, run: hooks.Running) -> Iterator[hooks.Ended]:
+        def tell(outcome: str, problem: str | None) -> None:
+            if self.when == "told":
+                raise OSError("no disk")
+
+        if self.when == "before":
+            raise OSError("no disk")
+        yield tell
+        if self.when == "after":
+            raise OSError("no disk")
+
+    def raised(self, error: BaseException) -> None:
+        raise NotImplementedError
+
+
+@pytest.mark.parametrize("when", ["before", "told", "after"])
+def test_a_tracer_that_fails_is_no_failure_of_the_task(when, caplog, monkeypatch):
+    monkeypatch.setattr(hooks.HOOKS, "tracer", BrokenTracer(when))
+    outcome = run(answers.bind("report"))
+    assert (outcome.status, report_of(outcome)) == (Status.COMPLETED, Report.warning("look"))
+    assert [record.message for record in caplog.records] == ["the tracer failed"]
+
+
 def test_what_is_no_report_below_one_is_the_task_s_own_error():
     outcome = run(nests.bind())
     assert outcome.status is Status.FAILED

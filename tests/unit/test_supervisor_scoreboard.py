@@ -99,6 +99,27 @@ def test_what_usr2_said_to_the_last_process_of_the_slot_is_there_for_the_next(bo
     assert board.take("h/mail/0", paused_by_signal=True).scorecard.read().paused
 
 
+def test_a_row_that_is_used_again_goes_on_counting_where_the_last_process_ended(board):
+    before = board.take("h/mail/0")
+    before.block.write(b"counted")
+    before.block.away = True
+    other = board.take("h/mail/1")
+    assert other.block.read() is None
+    board.give_back(before)
+    after = board.take("h/mail/2")
+    assert after.block.read() == b"counted"
+    assert not after.block.away
+
+
+def test_of_a_long_log_the_last_lines_are_kept_and_the_stacks_too(board):
+    log = "\n".join(f'"line" \\ {number} \0' for number in range(9000))
+    board.deaths.record(Death(incarnation="it", running={"t": f"killed by SIGSEGV\n{'s' * 6000}"}, log=log))
+    (found,) = board.deaths.find()
+    assert found.running == {"t": f"killed by SIGSEGV\n{'s' * 6000}"}
+    assert log.endswith(found.log)
+    assert len(found.log) > 2000
+
+
 def test_a_row_that_is_used_again_says_nothing_of_who_had_it(board):
     before = board.take("h/mail/0")
     before.paused = True

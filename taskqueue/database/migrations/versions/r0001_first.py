@@ -141,6 +141,7 @@ def _task_log(new: _New) -> None:
         _may("started_at", TIME),
         _has("ended_at", TIME),
         _may("report", BYTES),
+        _may("log", sa.Text()),
     )
 
 
