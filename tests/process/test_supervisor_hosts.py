@@ -119,7 +119,7 @@ def orders_are_obeyed(two: Two) -> None:
 
 def test_the_master_s_own_rules_hold(two):
     for command, target, words in (
-        ("pause", "keeper", "the keeper is never paused"),
+        ("pause", "keeper", "keeper is never paused"),
         ("restart", "defalt", "did you mean 'default'?"),
         ("scale", "default/0", "is one worker: name its pool"),
     ):
