@@ -73,7 +73,7 @@ def sheet_of(app: App, log: TaskLog, task_id: str) -> Sheet:
         can_force=status in HELD and entry.cancel_requested,
         can_archive=status.ended and status is not Status.ARCHIVED,
         cancel_text=_cancel_text(status, below),
-        why=why_of(app, entry),
+        why=why_of(app, entry, task_log=log),
         progress=_progress(entry),
         report=report_tree(report) if report else None,
         steps=steps_of(entry, found.attempts),
