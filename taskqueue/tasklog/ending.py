@@ -11,7 +11,6 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from taskqueue.database.postgresql_arrays import unnested
 from taskqueue.database.schema import Tables
 from taskqueue.status import HELD, Status
 from taskqueue.tasklog.entry import Outcome
@@ -28,6 +27,9 @@ def is_plain(outcome: Outcome) -> bool:
 
 def ending(tables: Tables) -> tuple[sa.CTE, sa.CTE]:
     """The entries that were held by these fences and are completed now, with their receipts, and their counts."""
+    # Brings SQLAlchemy's dialect along, which takes time and memory.
+    from taskqueue.database.postgresql_arrays import unnested
+
     e = tables.entry.c
     kinds = {"end_id": e.id.type, "end_fence": e.fence.type, "end_crashes": e.crashes.type}
     kinds |= {"end_receipt": tables.lease.c.id.type, **{f"end_{name}": e[name].type for name in _WRITTEN}}

@@ -45,7 +45,7 @@ def test_a_process_on_sqlite_loads_nothing_of_other_databases(tmp_path: Path) ->
     # The first one creates the tables, and has to read what others have in theirs.
     for _ in range(2):
         loaded = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
-        assert loaded.stdout.split() == []
+    assert loaded.stdout.split() == []
 
 
 def test_what_only_some_want_is_loaded_for_them_alone() -> None:

@@ -73,12 +73,13 @@ def own() -> Iterator[Callable[[type[OwnServer]], OwnServer]]:
 
 @pytest.fixture(scope="session")
 def shared_dashboard(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dashboard]:
-    with running_dashboard(tmp_path_factory.mktemp("dashboard")) as dashboard:
+    with running_dashboard(tmp_path_factory.mktemp("dashboard")) as dashboard, dashboard.aside():
         yield dashboard
 
 
 @pytest.fixture
 def dashboard(shared_dashboard: Dashboard) -> Iterator[Dashboard]:
     """One for all tests of this process; what they enqueue stays. No page may complain."""
-    yield shared_dashboard
-    shared_dashboard.close_pages()
+    with shared_dashboard.in_use():
+        yield shared_dashboard
+        shared_dashboard.close_pages()

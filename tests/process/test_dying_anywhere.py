@@ -102,7 +102,7 @@ OF_OTHERS = {
 OF_LEASES = {"broker.recover"}
 OF_HINTS = {"broker.reveal", "log.get", "log.relayed", "log.turns", "log.unheard_of", "log.unrelayed"}
 #: where one statement can do it all
-AT_ONCE = {"broker.hand_over", "queue.enqueue_at_once"}
+AT_ONCE = {"broker.hand_back", "broker.hand_over", "queue.enqueue_at_once"}
 
 
 @pytest.mark.parametrize(

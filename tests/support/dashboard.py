@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -44,6 +45,19 @@ class Dashboard:
         self.browser = browser
         self.oddities: list[str] = []
         self.pages: list[Page] = []
+        self._loop = asyncio.get_running_loop()  # Playwright's, which runs as long as it does
+
+    @contextmanager
+    def aside(self) -> Iterator[None]:
+        """Without Playwright's loop, which to others in this thread looks like one that they are inside of."""
+        with _loop(None, then=self._loop):
+            yield
+
+    @contextmanager
+    def in_use(self) -> Iterator[None]:
+        """With it, inside of `aside`."""
+        with _loop(self._loop, then=None):
+            yield
 
     def open(self, path: str = "/", *, size: tuple[int, int] = SCREEN, **context: Any) -> Page:
         """That page, in a browser that knows nothing yet."""
@@ -125,6 +139,15 @@ def running_dashboard(
             browser.close()
     finally:
         finish(site)
+
+
+@contextmanager
+def _loop(running: asyncio.AbstractEventLoop | None, *, then: asyncio.AbstractEventLoop | None) -> Iterator[None]:
+    asyncio._set_running_loop(running)
+    try:
+        yield
+    finally:
+        asyncio._set_running_loop(then)
 
 
 def finish(site: Site) -> None:
