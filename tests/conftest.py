@@ -33,8 +33,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(optionalhook=True)  # without xdist nobody asks
 def pytest_xdist_auto_num_workers() -> int:
-    """Two for each processor: half of their time the tests wait, for a lease's end or a server's start."""
-    return max(2, min(2 * usable(), AT_MOST))
+    """One more than there are processors: part of their time the tests wait, for a lease's end or a server's start."""
+    return max(2, min(usable() + 1, AT_MOST))
 
 
 @pytest.fixture(scope="session")

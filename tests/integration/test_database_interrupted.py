@@ -54,7 +54,8 @@ def some_line(run):
     def count(frame, event, _):
         nonlocal left
         left -= inside
-        if left < 0:
+        # Of what is raised while the garbage collector calls back, Python only tells; the worker's guard repeats it.
+        if left < 0 and frame.f_code.co_name != "_collection_gced":
             sys.settrace(None)
             interrupter.interrupt(run, TaskTimeout(str(run)))
         return count
