@@ -47,6 +47,8 @@ def interrupt(run, seconds):
     threading.Event().wait(seconds)
     interrupter.interrupt(run, TaskTimeout(str(run)))
 
+CALLBACKS = {"_collection_gced", "remove"}  # of weak references: SQLAlchemy's, and weakref's own
+
 def some_line(run):
     # Most of the time goes where little can go wrong; here each line is as likely as any other.
     left = chance.randrange(lines)
@@ -55,7 +57,8 @@ def some_line(run):
         nonlocal left
         left -= inside
         # Of what is raised while the garbage collector calls back, Python only tells; the worker's guard repeats it.
-        if left < 0 and "_collection_gced" not in {call.f_code.co_name for call, _ in traceback.walk_stack(frame)}:
+        calls = {call.f_code.co_name for call, _ in traceback.walk_stack(frame)} if left < 0 else CALLBACKS
+        if not calls & CALLBACKS:
             sys.settrace(None)
             interrupter.interrupt(run, TaskTimeout(str(run)))
         return count
