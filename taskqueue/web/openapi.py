@@ -91,7 +91,10 @@ def _or_empty(schema: Schema) -> Schema:
         return {**schema, "items": _or_empty(schema["items"])}
     if schema.get("type") == "string" and "enum" not in schema:
         return schema
-    return {"anyOf": [schema, {"const": ""}]}
+    other: list[Schema] = [{"const": ""}]
+    if any(one.get("format") == "date-time" for one in schema.get("anyOf", ())):
+        other.append({"type": "number", "description": "seconds since 1970"})
+    return {"anyOf": [schema, *other]}
 
 
 def _header_parameters(route: Route) -> list[Schema]:
